@@ -125,6 +125,31 @@ def signature_of(function: Callable[..., object], *, as_text: bool = False) -> i
     return signature.replace(parameters=[*parameters[:-1], *shared])
 
 
+def parameters_of(function: Callable[..., object]) -> dict[str, str]:
+    """Return the entries under ``Parameters`` of a docstring, each on one line, by name.
+
+    >>> def f(a, b):
+    ...     '''Add.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     a, b
+    ...         What is
+    ...         added.
+    ...     '''
+    >>> parameters_of(f)
+    {'a': 'What is added.', 'b': 'What is added.'}
+    """
+    doc = inspect.cleandoc(function.__doc__ or "")
+    found = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", doc, re.M | re.S)
+    entries: dict[str, str] = {}
+    if found is not None:
+        for names, body in re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?|\n)+)", found[1] + "\n", re.M):
+            text = " ".join(body.split()).replace("``", "")
+            entries |= dict.fromkeys(re.split(r",\s*", names.strip()), text)
+    return entries
+
+
 def _marks(kind: Any) -> Iterator[Any]:
     """Yield the bounds of a type, `int` if numbers are whole, and its choices as a tuple."""
     if get_origin(kind) is Annotated:

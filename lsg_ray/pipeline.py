@@ -8,7 +8,7 @@
     DIR/map.zarr         t-SNE of random starts and learned configurations
     DIR/model-PART.zarr  effective Ising models of LB, ITR, RB and full; cavity-, scan- and
                          thermo-PART.zarr, iso.zarr, tap.zarr, dynamics.zarr
-    DIR/report.html      the report, with its figures as PNG beside it
+    DIR/report.html      the report, with its figures and their data in DIR/figures
 
 Of ReLU networks, in path of moments, maps and models: walks.zarr, constrained.zarr,
 paths-ALIGNMENT.zarr, swaps.zarr, curvature.zarr, surface.zarr, clusters-ALIGNMENT.zarr,
@@ -161,7 +161,7 @@ def run(
         outcomes = run_study(steps, ensemble, path, beside=beside, threads=workers or None, log=log)
     outcomes |= left_out
     timings |= {name: outcomes[name].seconds for name in steps}
-    page = timed("report", lambda: write_report(path, ensemble, dataset, outcomes, beside))
+    page = timed("report", lambda: write_report(path, ensemble, dataset, outcomes, beside, spec))
     return {
         **ensemble.info(),
         "report": str(page),
@@ -171,8 +171,10 @@ def run(
     }
 
 
-def report(folder: PathOrUrl) -> Path:
+def report(folder: PathOrUrl, formats: Collection[str] | None = None) -> Path:
     """Measure the ensemble in the folder of a run again, and write its report again.
+
+    ``formats``: what figures can be downloaded as, of png, pdf, svg and csv; by default all.
 
     Of models and landscapes, what was computed for the same ensemble is shown.  Steps that cannot
     be read, such as those of a package that is no longer installed, have sections that say so.
@@ -186,7 +188,9 @@ def report(folder: PathOrUrl) -> Path:
     if not (path / "ensemble.zarr").is_dir():
         raise InputError(f"{path} holds no ensemble.zarr; make one with: lsg run SPEC --out {path}")
     from lsg_ray.report.page import write_report
+    from lsg_ray.report.section import FORMATS, chosen_formats
 
+    kinds = chosen_formats(FORMATS if formats is None else formats)
     ensemble = open_ensemble(path / "ensemble.zarr")
     given = path / "spec.yaml"
     spec, unread = load_readable_spec(given) if given.is_file() else (ensemble.spec, {})
@@ -201,7 +205,7 @@ def report(folder: PathOrUrl) -> Path:
     outcomes = run_study(steps, ensemble, path, beside=beside, only_cached=slow)
     left_out |= without
     left_out |= {name: Outcome(None, None, reason) for name, reason in unread.items()}
-    return write_report(path, ensemble, dataset, outcomes | left_out, beside)
+    return write_report(path, ensemble, dataset, outcomes | left_out, beside, spec, kinds)
 
 
 def _beside(spec: Spec, path: Path, absent: Collection[str] = ()) -> dict[str, Ensemble]:

@@ -28,8 +28,9 @@ from pydantic.fields import FieldInfo
 from pydantic.functional_validators import AfterValidator
 
 from lsg_ray.arrays import brief
-from lsg_ray.bounds import moderate, signature_of
+from lsg_ray.bounds import moderate, parameters_of, signature_of
 from lsg_ray.errors import InputError, message_of
+from lsg_ray.finding import Finding, summary_findings
 from lsg_ray.registry import loaded
 from lsg_ray.typing import MAX_INTEGER, SHARED_HELP, As, AsPath, JsonObject, ListOf
 
@@ -138,6 +139,9 @@ class Stage:
         Names of the attributes to print, or a function of the result that returns what to print.
     figures
         Figures: the first is drawn by ``--figure``, all of them in reports.
+    findings
+        Function of the result that returns what a report says first of it (`lsg_ray.finding`); by
+        default the summary as a sentence.
     applies
         Function of the inputs that returns why the method does not apply; empty text if it does.
     hidden
@@ -155,6 +159,9 @@ class Stage:
     version
         Version of the method: raise it where results change though options do not, so that cached
         results are not used.
+    later
+        Options that this version got later: at their defaults results are what they were without
+        them, and cached ones are used.
     unit
         Unit of its progress.
     """
@@ -164,6 +171,7 @@ class Stage:
     reads: Mapping[str, Kind]
     summary: Sequence[str] | Callable[[Any], Mapping[str, Any]] = ()
     figures: Sequence[Figure] = ()
+    findings: Callable[[Any], Sequence[Finding]] | None = None
     applies: Callable[..., str] = field(default=lambda *_: "")
     hidden: Collection[str] = frozenset()
     parts: Callable[..., Mapping[str, xarray.Dataset]] | None = None
@@ -171,6 +179,7 @@ class Stage:
     archive: Any = None
     stale: Callable[..., bool] = field(default=lambda *_, **__: False)
     version: int = 1
+    later: Collection[str] = frozenset()
     unit: str = "tasks"
 
     @cached_property
@@ -251,6 +260,11 @@ class Stage:
         except ValidationError as error:
             raise InputError("\n".join(self._faults(error))) from None
 
+    def unrecorded(self, options: Config) -> set[str]:
+        """Return names of options that are no part of what a result depends on; see `later`."""
+        fields = self.config.model_fields
+        return {name for name in self.later if getattr(options, name) == fields[name].default}
+
     def _faults(self, error: ValidationError) -> list[str]:
         lines = []
         for fault in error.errors(include_url=False):
@@ -272,6 +286,12 @@ class Stage:
             return dict(self.summary(result))
         return {name: result.attrs[name] for name in self.summary if name in result.attrs}
 
+    def found(self, result: xarray.Dataset) -> list[Finding]:
+        """Return what a report says first of a result."""
+        if self.findings is not None:
+            return list(self.findings(result))
+        return summary_findings(self.shown(result), result.attrs, self.config.model_fields)
+
 
 def unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
     """Return the type of a field without None, and what it is marked with."""
@@ -284,31 +304,6 @@ def unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
         marks += kind.__metadata__
         kind = get_args(kind)[0]
     return kind, marks
-
-
-def parameters_of(function: Callable[..., object]) -> dict[str, str]:
-    """Return the entries under ``Parameters`` of a docstring, each on one line, by name.
-
-    >>> def f(a, b):
-    ...     '''Add.
-    ...
-    ...     Parameters
-    ...     ----------
-    ...     a, b
-    ...         What is
-    ...         added.
-    ...     '''
-    >>> parameters_of(f)
-    {'a': 'What is added.', 'b': 'What is added.'}
-    """
-    doc = inspect.cleandoc(function.__doc__ or "")
-    found = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", doc, re.M | re.S)
-    entries: dict[str, str] = {}
-    if found is not None:
-        for names, body in re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?|\n)+)", found[1] + "\n", re.M):
-            text = " ".join(body.split()).replace("``", "")
-            entries |= dict.fromkeys(re.split(r",\s*", names.strip()), text)
-    return entries
 
 
 def evaluated(annotation: Any, function: Callable[..., Any]) -> Any:

@@ -105,7 +105,8 @@ def save(
     key: str | None = None,
 ) -> xarray.Dataset:
     """Save the result of a stage with its provenance; see `compute`."""
-    result = result.assign_attrs(stage=stage.name, options=options.model_dump_json())
+    record = options.model_dump_json(exclude=stage.unrecorded(options))
+    result = result.assign_attrs(stage=stage.name, options=record)
     if key is not None:
         result = result.assign_attrs(survey=key)
     save_result(result, out, overwrite=overwrite, archive=stage.archive)
@@ -264,7 +265,8 @@ def made_by(*names: object) -> list[str]:
 def step_key(step: Step, keys: Mapping[str, str]) -> str:
     """Return a digest of all that the result of a step depends on, given the keys of its inputs."""
     stage = stage_of(step.stage)
-    options = stage.options(step.options).model_dump(mode="json")
+    given = stage.options(step.options)
+    options = given.model_dump(mode="json", exclude=stage.unrecorded(given))
     reads = {name: source and keys[source] for name, source in step.inputs.items()}
     content = [step.stage, stage.version, results_version(), options, step.view, reads]
     content += made_by(step.stage, *options.values())

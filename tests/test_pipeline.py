@@ -39,7 +39,7 @@ def tiny(count=6, **ensemble):
 def no_report(monkeypatch):
     """Write a line in place of the report, which has tests of its own."""
 
-    def write(path, ensemble, dataset, outcomes, beside):
+    def write(path, ensemble, dataset, outcomes, beside, spec):
         (path / "report.html").write_text(f"{ensemble.n_rows} {sorted(outcomes)}")
         return path / "report.html"
 
@@ -52,7 +52,7 @@ def test_run__makes_everything_that_the_docstring_names(tmp_path):
     result = pipeline.run(tiny(), tmp_path / "r", workers=0, log=lines.append)
     made = set(os.listdir(tmp_path / "r"))
     assert made >= RESULTS | {"report.html"}
-    assert any(name.endswith(".png") for name in made)
+    assert any(name.endswith(".png") for name in os.listdir(tmp_path / "r" / "figures"))
     assert result["report"] == str(tmp_path / "r" / "report.html")
     assert result["rows"] == 6
     assert [line.split()[0] for line in lines] == list(result["stage_seconds"]) == [

@@ -7,7 +7,7 @@ from typing import Unpack
 
 import click
 
-from lsg_ray.cli.options import PATH, Command, argument, as_json, option, out_option
+from lsg_ray.cli.options import PATH, Command, argument, as_json, formats_option, option, out_option
 from lsg_ray.cli.output import line_logger, print_result, progress_style, show
 from lsg_ray.cli.runs import RunOptions, ensembles_option, where_options
 
@@ -120,10 +120,11 @@ def experiment_run(
     help="Folders of lsg experiment run.",
 )
 @out_option("PAGE", "Page to write, .html; an earlier one is replaced.")
+@formats_option
 @as_json
-def experiment_report(folders: tuple[str, ...], out: str, as_json: bool) -> None:
-    """Write one page of experiments that were run: all claims first, then all figures."""
+def experiment_report(folders: tuple[str, ...], out: str, formats: str, as_json: bool) -> None:
+    """Write one page of experiments that were run: findings and claims first, then all figures."""
     from lsg_ray.experiments.page import experiments_page
 
-    page = experiments_page(folders, out)
+    page = experiments_page(folders, out, formats=formats.split(","))
     print_result({"page": str(page)}, as_json, f"page: {page}")

@@ -39,11 +39,6 @@ class Decorator(Protocol):
         ...
 
 
-def flag_of(name: str) -> str:
-    """Return how an option is written: ``--max-sweeps`` for ``max_sweeps``."""
-    return f"--{name.replace('_', '-')}"
-
-
 class _PathOrUrl(click.ParamType):
     """A path or URL; ``~`` is the user's home."""
 
@@ -151,6 +146,17 @@ overwrite = option("--overwrite", is_flag=True, section=OUTPUT, help="Replace an
 def out_option(metavar: str, help: str) -> Decorator:
     """Return the option that names what is written."""
     return option("--out", type=PATH, required=True, metavar=metavar, section=OUTPUT, help=help)
+
+
+#: Option that chooses what figures of a page can be downloaded as.
+formats_option: Decorator = option(
+    "--formats",
+    metavar="NAME,...",
+    default="png,pdf,svg,csv",
+    section=OUTPUT,
+    help="What figures can be downloaded as: png, pdf, svg, and csv, their data. PDF and SVG take "
+    "as long as all else of a page.",
+)
 
 
 def spec_argument(help: str = "Specification: a YAML file.") -> Decorator:

@@ -14,6 +14,7 @@ from lsg_ray.cli.options import (
     argument,
     as_json,
     command,
+    formats_option,
     option,
     options,
     out_option,
@@ -330,15 +331,16 @@ def _duration(seconds: float) -> str:
 
 @command()
 @argument("folder", metavar="DIR", type=PATH, help="Folder of an lsg run.")
+@formats_option
 @as_json
-def report(folder: str, as_json: bool) -> None:
+def report(folder: str, formats: str, as_json: bool) -> None:
     """Write the report of DIR anew, from the results that are there.
 
     Statistics are computed again where their results are missing; models and landscapes are not.
     """
     from lsg_ray.pipeline import report
 
-    page = report(folder)
+    page = report(folder, formats.split(","))
     print_result({"report": str(page)}, as_json, f"report: {page}")
 
 

@@ -21,10 +21,10 @@ from lsg_ray.cli.options import (
     Command,
     Option,
     as_json,
-    flag_of,
     overwrite,
 )
-from lsg_ray.stage import MODEL, Stage, literals_of, parse_list, unwrapped
+from lsg_ray.command_line import flag_of, listed
+from lsg_ray.stage import MODEL, Stage, literals_of, unwrapped
 from lsg_ray.typing import MAX_INTEGER, AsPath, ListOf
 
 #: What arguments are, by their name in the line of usage.
@@ -36,8 +36,6 @@ _INPUTS = {
     "MOMENTS|STORE": "Moments, as lsg moments writes them, or FILE.npz with m and C; a store; or "
     "an array file of ±1 (configuration, weight): FILE.npy, FILE.npz with sigma, or FILE.npz:NAME.",
 }
-#: Values of a default beyond which START:STOP:STEP is shown in place of all.
-MAX_SHOWN_VALUES = 6
 
 # Options that choose from what is read, or say how a command runs.
 _VIEW = {
@@ -201,7 +199,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     settings: dict[str, Any] = {"type": str}
     if lists := [mark for mark in marks if isinstance(mark, ListOf)]:
         settings["metavar"] = "START:STOP:STEP|X,..." if lists[0].steps else "X,..."
-        default = _listed(default, lists[0])
+        default = listed(default, lists[0])
     elif any(isinstance(mark, AsPath) for mark in marks):
         settings["type"] = PATH
     elif choices and float in get_args(kind):
@@ -240,22 +238,3 @@ def _bounds(marks: Sequence[object]) -> dict[str, Any]:
         if abs(getattr(mark, side)) < MAX_INTEGER:
             bounds |= {end: getattr(mark, side), f"{end}_open": side[1] == "t"}
     return bounds
-
-
-def _listed(default: Sequence[float] | float | None, mark: ListOf) -> str | None:
-    """Return numbers with commas, or START:STOP:STEP of many where that means the same.
-
-    >>> _listed((0.1, 1.0), ListOf(float)), _listed([1e-7 * k for k in range(9)], ListOf(float))[:9]
-    ('0.1,1', '0,1e-07,2')
-    >>> _listed([-0.5 + k / 4 for k in range(9)], ListOf(float, steps=True))
-    '-0.5:1.5:0.25'
-    """
-    if default is None:
-        return None
-    values = [default] if isinstance(default, (int, float)) else list(default)
-    texts = [repr(value).removesuffix(".0") for value in values]
-    if mark.steps and len(values) > MAX_SHOWN_VALUES:
-        steps = f"{texts[0]}:{texts[-1]}:{round(values[1] - values[0], 9):g}"
-        if parse_list(steps, mark) == tuple(values):
-            return steps
-    return ",".join(texts)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lsg_ray.cli.options import flag_of
 from lsg_ray.cli.output import print_result, progress_style, table
 from lsg_ray.cli.outputs import check_outputs, figure_at, path_of_part, result_at, store_at
+from lsg_ray.command_line import flag_of
 from lsg_ray.errors import InputError, LsgError, StoreError
 from lsg_ray.registry import origins
 from lsg_ray.stage import ENSEMBLE, MODEL, Config, Stage

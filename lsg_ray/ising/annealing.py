@@ -31,9 +31,11 @@ from lsg_ray.ising.field_scans import (
     check_fields,
     check_size,
     entropy_bound,
+    refined,
     scan_dataset,
     scan_summary,
 )
+from lsg_ray.ising.findings import scan_findings
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import MAX_RHAT, Draws, series_rhat
@@ -89,6 +91,7 @@ def anneal_scan(
     draws: Draws = 40,
     thin: Count = 2,
     method: Method = "heat-bath",
+    refine: Natural = 0,
     **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference, by Monte Carlo.
@@ -116,6 +119,9 @@ def anneal_scan(
         Number of sweeps between draws.
     method
         Update of a spin: heat bath, or Metropolis.
+    refine
+        Number of times that fields are added in the middle of intervals in which a distance changes
+        by more than 0.05; all fields are then computed again.
     seed
         Seed of all random numbers.
     checkpoints, progress
@@ -146,15 +152,12 @@ def anneal_scan(
     check_size(ising, beta, xs)
     scaled = IsingModel(beta * ising.J, beta * ising.h)
     options = _Options(chains, burn_in, draws, thin, method, run["seed"])
-    arguments = [
-        (chosen.sigma[r], xs if up else xs[::-1], options, 2 * r + up)
-        for r in range(len(chosen.sigma))
-        for up in (True, False)
-    ]
-    branches = run_tasks(_leaf, scaled, arguments, _Annealed, run["checkpoints"], run["progress"])
-    up, down = stacked(branches[::2]), stacked(branches[1::2])
-    reversed_ = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
-    both = _completed(stacked([up, reversed_], axis=1))
+    for round_ in range(refine + 1):
+        both = _both_ways(scaled, chosen.sigma, xs, options, run)
+        finer = refined(xs, both.d)
+        if round_ == refine or len(finer) == len(xs):
+            break
+        xs = finer
     at_zero = thermodynamics(scaled, seed=run["seed"], method=method, cavity=False)
     values = both._asdict() | {"e": both.e / beta, "e_stderr": both.e_stderr / beta}
     values["f"] = -values.pop("log_Z") / beta
@@ -174,6 +177,21 @@ def anneal_scan(
         "s0_converged": at_zero.attrs["converged"],
     }
     return add_hysteresis(scan_dataset(values, chosen, ising, xs, attributes))
+
+
+def _both_ways(
+    model: IsingModel, sigma: Signs, xs: Floats, options: _Options, run: SeededTasks
+) -> _Annealed:
+    """Go through ascending fields up and down, around each reference: (reference, direction, F)."""
+    arguments = [
+        (one, xs if up else xs[::-1], options, 2 * r + up)
+        for r, one in enumerate(sigma)
+        for up in (True, False)
+    ]
+    branches = run_tasks(_leaf, model, arguments, _Annealed, run["checkpoints"], run["progress"])
+    up, down = stacked(branches[::2]), stacked(branches[1::2])
+    reversed_ = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
+    return _completed(stacked([up, reversed_], axis=1))
 
 
 class _Options(NamedTuple):
@@ -345,6 +363,8 @@ STAGE = Stage(
     anneal_scan,
     reads={"model": MODEL, "references": REFERENCES},
     summary=scan_summary,
+    findings=scan_findings,
+    later={"refine"},
     figures=[
         Figure(
             "lsg_ray.report.figures.entropy_landscape:scan_figure",

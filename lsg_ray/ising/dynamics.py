@@ -22,6 +22,7 @@ from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.view import NO_OUTPUTS
 from lsg_ray.errors import DataError, InputError
 from lsg_ray.ising.chains import Chains, Method
+from lsg_ray.ising.findings import dynamics_findings
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import autocorrelation_time, overlap_averages, sample_model
 from lsg_ray.ising.references import References, as_references
@@ -386,6 +387,7 @@ STAGE = Stage(
     relax,
     reads={"model": MODEL, "references": REFERENCES},
     summary=_summary,
+    findings=dynamics_findings,
     hidden={"task"},
     stale=_lacks_accuracy,
     figures=[

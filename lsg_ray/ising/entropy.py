@@ -28,10 +28,12 @@ from lsg_ray.ising.field_scans import (
     check_fields,
     check_size,
     is_possible,
+    refined,
     scan_dataset,
     scan_summary,
 )
-from lsg_ray.ising.hysteresis import VERDICT, Intervals, add_hysteresis
+from lsg_ray.ising.findings import scan_findings
+from lsg_ray.ising.hysteresis import Intervals, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.lowest_state import State, bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
@@ -136,10 +138,10 @@ def entropy_scan(
             _leaf, (ising, couplings), arguments, _Solved, run["checkpoints"], run["progress"]
         )
         solved = joined(parts)
-        added = _steep(xs, solved.d)
-        if round_ == refine or not len(added):
+        finer = refined(xs, solved.d)
+        if round_ == refine or len(finer) == len(xs):
             break
-        xs = np.sort(np.concatenate([xs, added]))
+        xs = finer
     scan = _dataset(ising, chosen, xs, options, solved)
     return add_hysteresis(scan, Intervals(*solved.between.swapaxes(0, 1)))
 
@@ -251,12 +253,6 @@ def branch_state(
     return (1 - q) / 2, log_Z / n + energy - x * q, energy / beta, -log_Z / (n * beta)
 
 
-def _steep(xs: Floats, d: Floats) -> Floats:
-    """Return the middles of steep intervals."""
-    steps = np.abs(np.diff(d, axis=2)).max(axis=(0, 1))
-    return ((xs[1:] + xs[:-1]) / 2)[steps > VERDICT.steep]
-
-
 def _dataset(
     model: IsingModel, references: References, xs: Floats, options: _Options, solved: _Solved
 ) -> xarray.Dataset:
@@ -296,6 +292,7 @@ STAGE = Stage(
     entropy_scan,
     reads={"model": MODEL, "references": REFERENCES},
     summary=scan_summary,
+    findings=scan_findings,
     figures=[
         Figure(
             "lsg_ray.report.figures.entropy_landscape:scan_figure",

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
+from lsg_ray.ising.hysteresis import VERDICT
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.references import References
 from lsg_ray.typing import (
@@ -71,6 +72,19 @@ def check_fields(fields: ArrayLike | None) -> Floats:
     if (twice := xs[1:][np.diff(xs) == 0]).size:
         raise InputError(f"field {twice[0]:g} given twice")
     return xs
+
+
+def refined(xs: Floats, d: Floats) -> Floats:
+    """Return fields (F,) with those added that a curve d (..., F) needs to be resolved.
+
+    The middle of each interval in which a distance changes by more than `VerdictConfig.steep`.
+
+    >>> refined(np.array([-1.0, 0.0, 1.0]), np.array([0.9, 0.88, 0.1])).tolist()
+    [-1.0, 0.0, 0.5, 1.0]
+    """
+    steps = np.abs(np.diff(d)).reshape(-1, len(xs) - 1)
+    steep = np.nan_to_num(steps).max(axis=0, initial=0.0) > VERDICT.steep
+    return np.sort(np.concatenate([xs, ((xs[1:] + xs[:-1]) / 2)[steep]]))
 
 
 def check_size(model: IsingModel, beta: float, xs: Floats) -> None:

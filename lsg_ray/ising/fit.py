@@ -16,6 +16,7 @@ import xarray
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import LIST_ENTRIES, fit_parts
+from lsg_ray.ising.findings import fit_findings
 from lsg_ray.ising.targets import Rounding
 from lsg_ray.registry import FIT_METHODS
 from lsg_ray.results.saving import MODEL_ARRAYS
@@ -190,7 +191,7 @@ def _summary(model: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "fit", fit_model, reads={"moments": MOMENTS}, parts=fit_models, makes="model", unit="steps",
-    summary=_summary, archive=MODEL_ARRAYS,
+    summary=_summary, findings=fit_findings, archive=MODEL_ARRAYS,
     figures=[Figure("lsg_ray.report.figures.reconstruction:models_figure", "Effective Ising model",
                     "models_caption", together=12)],
 )  # fmt: skip

@@ -22,9 +22,11 @@ from lsg_ray.ising.field_scans import (
     ScanOptions,
     check_fields,
     check_size,
+    refined,
     scan_dataset,
     scan_summary,
 )
+from lsg_ray.ising.findings import iso_findings
 from lsg_ray.ising.hysteresis import Intervals, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
@@ -33,7 +35,7 @@ from lsg_ray.renaming import renamed
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
-from lsg_ray.typing import Flags, Floats, ListOf, ModelLike, ReferencesLike, Signs, Steps
+from lsg_ray.typing import Flags, Floats, ListOf, ModelLike, Natural, ReferencesLike, Signs, Steps
 
 #: Fields of the paper, −3 to 3 in steps of 0.05, and the authors' range of β.
 ISO_ENERGY_FIELDS = tuple(np.round(np.arange(-60, 61) * 0.05, 10).tolist())
@@ -48,6 +50,7 @@ def iso_energy(
     fields: Steps | None = None,
     *,
     betas: Annotated[tuple[float, float], ListOf(float)] = BETA_RANGE,
+    refine: Natural = 0,
     **run: Unpack[ScanOptions],
 ) -> xarray.Dataset:
     """Find s(d), β(d) and e(d) at the energy of each reference.
@@ -71,6 +74,9 @@ def iso_energy(
         Largest number of sweeps at each field and temperature.
     damping
         Damping of messages, from 0 up to 1; by default none, and more where they do not converge.
+    refine
+        Number of times that fields are added in the middle of intervals in which a distance changes
+        by more than 0.05; all fields are then computed again.
     checkpoints, progress
         As in `lsg_ray.entropy_scan`.
 
@@ -111,9 +117,14 @@ def iso_energy(
     options = Options((low, high), run["tolerance"], run["max_sweeps"], run["damping"])
     sigma = chosen.sigma
     energy = ising.energy(sigma) / ising.n_spins
-    arguments = [(sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
-    curves = run_tasks(_leaf, ising, arguments, _Curve, run["checkpoints"], run["progress"])
-    curve = stacked(curves)
+    for round_ in range(refine + 1):
+        arguments = [(sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
+        curves = run_tasks(_leaf, ising, arguments, _Curve, run["checkpoints"], run["progress"])
+        curve = stacked(curves)
+        finer = refined(xs, curve.d)
+        if round_ == refine or len(finer) == len(xs):
+            break
+        xs = finer
     attributes = {
         "statistic": "iso-energy",
         "method": "bp",
@@ -162,6 +173,8 @@ STAGE = Stage(
     iso_energy,
     reads={"model": MODEL, "references": REFERENCES},
     summary=scan_summary,
+    findings=iso_findings,
+    later={"refine"},
     figures=[
         Figure(
             "lsg_ray.report.figures.entropy_landscape:iso_figure",

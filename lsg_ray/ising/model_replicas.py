@@ -22,6 +22,7 @@ from lsg_ray.ising.montecarlo import MAX_RHAT, series_rhat
 from lsg_ray.ising.tempering import LadderOptions, Replicas, ascending, chain_options, choose_betas
 from lsg_ray.stage import MODEL, Stage
 from lsg_ray.statistics.estimates import stderr
+from lsg_ray.statistics.findings import replicas_findings
 from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
 from lsg_ray.statistics.ultrametric import Flip
 from lsg_ray.typing import Floats, ModelLike, Natural, Repeats, Several, Singles, Threads
@@ -227,6 +228,7 @@ STAGE = Stage(
     model_overlaps,
     reads={"model": MODEL},
     summary=overlap_summary,
+    findings=replicas_findings,
     figures=[FIGURE],
     unit="sweeps",
 )

@@ -34,6 +34,7 @@ from lsg_ray.results.graph import part_of
 from lsg_ray.rng import Stream, generator, seed_sequence
 from lsg_ray.stage import Stage
 from lsg_ray.statistics.estimates import stderr
+from lsg_ray.statistics.findings import replicas_findings
 from lsg_ray.statistics.rsb import (
     FIGURE,
     lattice_edges,
@@ -317,4 +318,12 @@ def sk_overlaps(
 #: The last draw by its options, cached for the other temperatures.
 _LAST_DRAW: dict[tuple[Any, ...], xarray.Dataset] = {}
 
-STAGE = Stage("sk", sk_overlaps, reads={}, summary=overlap_summary, figures=[FIGURE], unit="sweeps")
+STAGE = Stage(
+    "sk",
+    sk_overlaps,
+    reads={},
+    summary=overlap_summary,
+    findings=replicas_findings,
+    figures=[FIGURE],
+    unit="sweeps",
+)

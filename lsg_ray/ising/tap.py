@@ -25,6 +25,7 @@ from annotated_types import Ge, Le
 from lsg_ray.arrays import public
 from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.field_scans import check_size
+from lsg_ray.ising.findings import tap_findings
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.stationary import distinct, polish, stability_of, total_fields
 from lsg_ray.results.graph import compute
@@ -337,6 +338,7 @@ STAGE = Stage(
     tap_states,
     reads={"model": MODEL},
     summary=_summary,
+    findings=tap_findings,
     figures=[
         Figure("lsg_ray.report.figures.entropy_landscape:tap_figure", "TAP states", "tap_caption")
     ],

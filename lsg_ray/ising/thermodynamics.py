@@ -25,6 +25,7 @@ from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import ChainOptions
 from lsg_ray.ising.field_scans import check_size
+from lsg_ray.ising.findings import thermo_findings
 from lsg_ray.ising.lowest_state import bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
@@ -270,7 +271,7 @@ def _summary(result: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "thermo", thermodynamics, reads={"model": MODEL, "reference": REFERENCES}, summary=_summary,
-    hidden={"cavity"}, unit="sweeps",
+    hidden={"cavity"}, unit="sweeps", findings=thermo_findings,
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:thermo_figure",
                     "Entropy and heat capacity", "thermo_caption", together=8)],
 )  # fmt: skip

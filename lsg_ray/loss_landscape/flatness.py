@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import in_range, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.curvature import TRACE_PROBES, hessian_trace, top_eigenvalues
+from lsg_ray.loss_landscape.findings import flatness_findings
 from lsg_ray.loss_landscape.terrain import MEASURES, Terrain, measured, open_solutions, run_protocol
 from lsg_ray.renaming import renamed
 from lsg_ray.rng import Stream, generator
@@ -252,6 +253,7 @@ STAGE = Stage(
     flatness,
     reads={"solutions": SOLUTIONS},
     summary=_shown,
+    findings=flatness_findings,
     hidden={"side"},
     figures=[
         Figure(

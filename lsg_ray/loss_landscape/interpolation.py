@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_integers, as_numbers, public
 from lsg_ray.errors import InputError
+from lsg_ray.loss_landscape.findings import interpolate_findings, swaps_findings
 from lsg_ray.loss_landscape.terrain import (
     Solutions,
     Terrain,
@@ -369,6 +370,7 @@ STAGE = Stage(
     interpolate,
     reads={"solutions": SOLUTIONS, "other": SOLUTIONS},
     summary=_shown,
+    findings=interpolate_findings,
     figures=[
         Figure(
             "lsg_ray.report.figures.loss_landscape:interpolation_figure",
@@ -383,6 +385,7 @@ SWAPS = Stage(
     swap_barriers,
     reads={"solutions": SOLUTIONS},
     summary=_shown_swaps,
+    findings=swaps_findings,
     figures=[
         Figure(
             "lsg_ray.report.figures.loss_landscape:swaps_figure",

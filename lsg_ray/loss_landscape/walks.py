@@ -26,6 +26,7 @@ from annotated_types import Ge
 from lsg_ray.arrays import in_range, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.censored import Survival, describe, survival_of, survival_variables
+from lsg_ray.loss_landscape.findings import walk_findings
 from lsg_ray.loss_landscape.terrain import (
     MAX_WEIGHT_BYTES,
     Terrain,
@@ -360,6 +361,7 @@ STAGE = Stage(
     random_walk,
     reads={"solutions": SOLUTIONS},
     summary=_shown,
+    findings=walk_findings,
     figures=[
         Figure(
             "lsg_ray.report.figures.loss_landscape:walk_figure",

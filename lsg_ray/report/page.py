@@ -1,7 +1,9 @@
-"""The page: one HTML file that holds everything, and the figures beside it as PNG.
+"""The page: one HTML file that holds everything, and the figures beside it for downloads.
 
-Nothing on the page comes from elsewhere: no script, font, style sheet or image is linked, so it
-opens offline and stays as it is.  Everything that comes from a specification or a store is escaped.
+Findings come first, then what is open and what would settle it, then the figures.  Nothing on the
+page comes from elsewhere: no script, font, style sheet or image is loaded, so it opens offline and
+stays as it is.  It links the figures as PNG, PDF and SVG, and their data as CSV, in a folder beside
+it.  Everything that comes from a specification or a store is escaped.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,11 +27,14 @@ from lsg_ray.errors import InputError, StoreError
 from lsg_ray.paths import expanded
 from lsg_ray.registry import ALGORITHMS, FAMILIES, loaded
 from lsg_ray.report.figures.accuracy import SET_NAMES
+from lsg_ray.report.findings import Findings, Said, ensemble_finding, findings_of, unfinished
 from lsg_ray.report.results import Outcomes, label, sources, study_sections
-from lsg_ray.report.section import Section
+from lsg_ray.report.section import FORMATS, Section, chosen_formats, with_files
 from lsg_ray.spec import Spec, as_yaml
 
 PAGE_NAME = "report.html"
+#: Folder of the figures, beside the page.
+FIGURES = "figures"
 
 
 class Entry(NamedTuple):
@@ -46,11 +51,13 @@ def write_report(
     dataset: Dataset,
     steps: Outcomes,
     beside: Mapping[str, Ensemble] | None = None,
+    spec: Spec | None = None,
+    formats: Collection[str] = FORMATS,
 ) -> Path:
     """Write ``report.html`` and its figures into a folder.
 
     All figures are drawn before any file is written.  Each file is written atomically, the page,
-    which embeds its figures and needs no other file, last.
+    which embeds its figures and needs no other file, last.  Downloads of them lie in ``figures``.
 
     Parameters
     ----------
@@ -64,6 +71,10 @@ def write_report(
         Results of a study by name, or the reasons why there are none.
     beside
         Further ensembles that the study read, by name.
+    spec
+        Specification of the run, with its study, if it has one; by default that of the ensemble.
+    formats
+        What figures can be downloaded as, of png, pdf, svg and csv, their data.
 
     Returns
     -------
@@ -72,29 +83,40 @@ def write_report(
     Raises
     ------
     InputError
-        The folder is a file.
+        The folder is a file, or a format is unknown.
     StoreError
         The folder cannot be written, or a record of the ledger is damaged.
 
     Notes
     -----
-    About 2 s for 675 weights, most of it drawing; O(N²) time for N weights.
+    About 2 s for 675 weights, most of it drawing, and as much again for PDF and SVG; O(N²) time
+    for N weights.
     """
     target = Path(expanded(folder))
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name a folder for the report")
+    kinds = chosen_formats(formats)
     own = ensemble_sections(ensemble, dataset)
-    sections = [*own, *study_sections(steps, {section.key for section in own})]
+    drawn = [*own, *study_sections(steps, {section.key for section in own})]
+    sections = [with_files(section, kinds) for section in drawn]
+    found = findings_of(steps, sections, spec or ensemble.spec)
+    found.said.insert(0, Said("ensemble", "summary", ensemble_finding(ensemble)))
+    found.open[:0] = unfinished(ensemble)
     page = render_page(
         spec=ensemble.spec,
         summary=summary(ensemble),
         provenance=provenance(ensemble, steps, beside),
         notes=notes(ensemble, dataset),
         sections=sections,
+        found=found,
     )
-    images: dict[str, bytes | None] = dict.fromkeys(_images(target / PAGE_NAME))
-    images |= {f"{section.key}.png": section.png for section in sections if section.png is not None}
-    _write_all(target, page, images)
+    try:
+        write_page(target / PAGE_NAME, page, downloads(sections, FIGURES), FIGURES)
+    except OSError as error:
+        raise StoreError(
+            f"{target}: the report could not be written: {error.strerror or error}; "
+            "free space or name another folder"
+        ) from error
     return target / PAGE_NAME
 
 
@@ -106,29 +128,39 @@ def ensemble_sections(ensemble: Ensemble, dataset: Dataset) -> list[Section]:
     return [loaded(path)(ensemble, dataset) for path in paths]
 
 
-def _images(page: Path) -> list[str]:
-    """Return the names of the figures of an earlier report."""
+def downloads(sections: Iterable[Section], folder: str, prefix: str = "") -> dict[str, bytes]:
+    """Return the files of sections, by their paths beside the page."""
+    return {
+        f"{folder}/{prefix}{section.key}{ending}": data
+        for section in sections
+        for ending, data in section.files.items()
+    }
+
+
+def write_page(page: Path, text: str, files: Mapping[str, bytes], folder: str) -> None:
+    """Write figures, then the page, then remove what only an earlier page had.
+
+    files: by their paths beside the page, all in ``folder``.
+    """
+    stale = [name for name in _earlier_files(page, folder) if name not in files]
+    page.parent.mkdir(parents=True, exist_ok=True)
+    if files:
+        (page.parent / folder).mkdir(exist_ok=True)
+    for name, content in files.items():
+        write_file(page.parent / name, content)
+    write_file(page, text.encode())
+    for name in stale:
+        (page.parent / name).unlink(missing_ok=True)
+
+
+def _earlier_files(page: Path, folder: str) -> list[str]:
+    """Return the files that an earlier page links, or of one without links the PNGs beside it."""
     text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    name = rf"{re.escape(folder)}/[\w-][\w.-]*\.(?:png|pdf|svg|csv)"
+    if linked := re.findall(rf'href="({name})" download', text):
+        return linked
     sections = re.findall(r'<section class="figure" [^>]*="([\w.-]+)">(.*?)</section>', text, re.S)
     return [f"{key}.png" for key, body in sections if "<img " in body]
-
-
-def _write_all(folder: Path, page: str, figures: Mapping[str, bytes | None]) -> None:
-    """Write the figures, then the page, then remove figures that only an earlier report had."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in figures.items():
-            if content is not None:
-                write_file(folder / name, content)
-        write_file(folder / PAGE_NAME, page.encode())
-        for name, content in figures.items():
-            if content is None:
-                (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{folder}: the report could not be written: {error.strerror or error}; "
-            "free space or name another folder"
-        ) from error
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -160,7 +192,8 @@ def render_page(
     summary: Sequence[Entry],
     provenance: Sequence[Entry],
     notes: Sequence[str],
-    sections: Iterable[Section],
+    sections: Sequence[Section],
+    found: Findings | None = None,
 ) -> str:
     """Return the HTML; all texts are escaped."""
     return template("page.html.j2").render(
@@ -170,7 +203,9 @@ def render_page(
         summary=summary,
         provenance=provenance,
         notes=notes,
+        found=found or Findings([], [], []),
         sections=[(section, embedded(section.png)) for section in sections],
+        folder=FIGURES,
         content_hash=next((entry.value for entry in summary if entry.label == "Content hash"), ""),
     )
 

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
-
+from lsg_ray.finding import numbers_of
 from lsg_ray.report.section import Section, section
 from lsg_ray.spec.steps import SAMPLED, Outcome
 from lsg_ray.stage import Figure
@@ -41,7 +40,7 @@ def study_sections(outcomes: Outcomes, taken: Collection[str] = ()) -> list[Sect
             list(steps), figure, (outcomes.keys() - steps.keys()) | sections.keys() | {*taken}
         )
         named = figure is None or titles[figure.title] > 1
-        sections[key] = _section(key, figure, steps, named)
+        sections[key] = _section(key, figure, steps, named)._replace(steps=tuple(steps))
     return list(sections.values())
 
 
@@ -106,28 +105,3 @@ def sources(steps: Outcomes) -> str:
             if source not in (None, SAMPLED, argument):
                 read.setdefault(argument, {})[str(source)] = None
     return " ".join(f"{name.capitalize()}: {', '.join(names)}." for name, names in read.items())
-
-
-def numbers_of(shown: Mapping[str, object]) -> str:
-    """Return the summary of a result as a sentence: numbers, short lists, and text.
-
-    >>> numbers_of({"s0": 0.25, "states": 3, "verdict": "smooth", "widths": [1.0, 2.0]})
-    's0 = 0.25; states = 3; verdict: smooth; widths = 1, 2.'
-    """
-    parts = []
-    for name, value in shown.items():
-        title = name.replace("_", " ")
-        if value is None:
-            continue
-        if isinstance(value, str):
-            parts.append(f"{title}: {value}")
-        elif isinstance(value, dict):
-            parts.append(f"{title}: {', '.join(f'{k} {v}' for k, v in value.items())}")
-        else:
-            values = np.atleast_1d(np.asarray(value)).ravel()
-            few = ", ".join(
-                f"{number:.4g}" if isinstance(number, (int, float)) else str(number)
-                for number in values[:6].tolist()
-            )
-            parts.append(f"{title} = {few}{', …' if len(values) > 6 else ''}")
-    return "; ".join(parts) + "."

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 import matplotlib
 import matplotlib.style
@@ -94,6 +94,19 @@ def render(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with paper():
         figure.savefig(buffer, format="png", backend="agg", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def render_vector(figure: Figure, kind: Literal["pdf", "svg"]) -> bytes:
+    """Return a figure that has been rendered as PDF or SVG, with the same layout.
+
+    Without dates and random names: equal figures give equal bytes with the same matplotlib.
+    """
+    figure.set_layout_engine("none")
+    undated = {"pdf": "CreationDate", "svg": "Date"}[kind]
+    buffer = io.BytesIO()
+    with paper(), matplotlib.rc_context({"svg.hashsalt": "lsg-ray"}):
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata={undated: None})
     return buffer.getvalue()
 
 

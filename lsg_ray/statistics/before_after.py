@@ -13,6 +13,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
 from lsg_ray.statistics.distances import distances
+from lsg_ray.statistics.findings import node_distances_findings
 from lsg_ray.statistics.node_symmetry import canonical_view, label_inputs, node_symmetry
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.statistics.views import Packed
@@ -112,6 +113,7 @@ STAGE = Stage(
     symmetry_effect,
     reads={"ensemble": ENSEMBLE},
     summary=_shown,
+    findings=node_distances_findings,
     figures=[
         Figure(
             "lsg_ray.report.figures.distances:distances_figure",

@@ -43,6 +43,7 @@ from lsg_ray.statistics.aligned import (
 from lsg_ray.statistics.configurations import Configurations, as_configurations, stream
 from lsg_ray.statistics.derived import stored_root
 from lsg_ray.statistics.distances import distances
+from lsg_ray.statistics.findings import cluster_findings
 from lsg_ray.statistics.gaussian import (
     PAIR_TESTS,
     GaussianFit,
@@ -384,6 +385,7 @@ STAGE = Stage(
     cluster,
     reads={"ensemble": ENSEMBLE},
     summary=SUMMARY,
+    findings=cluster_findings,
     hidden={"network"},
     unit="steps",
     figures=[

@@ -37,6 +37,7 @@ from lsg_ray.statistics.configurations import Configurations, as_configurations,
 from lsg_ray.statistics.copied_moments import independent_rows, with_copies
 from lsg_ray.statistics.copies import pairs_of_copies
 from lsg_ray.statistics.estimates import estimate
+from lsg_ray.statistics.findings import moments_findings
 from lsg_ray.statistics.reals import (
     REALS,
     RowWeights,
@@ -255,6 +256,7 @@ __all__ = ["independent_rows", "moments"]
 
 STAGE = Stage(
     "moments", moments, reads={"ensemble": ENSEMBLE}, summary=_shown,
+    findings=moments_findings,
     archive=MOMENTS_ARRAYS,
     figures=[
         Figure("lsg_ray.report.figures.magnetization:magnetization_figure", "Magnetization",

@@ -19,6 +19,7 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import Configurations, as_configurations, check_same_weights
+from lsg_ray.statistics.findings import overlaps_findings
 from lsg_ray.statistics.pairs import (
     PairCounts,
     Related,
@@ -310,6 +311,7 @@ STAGE = Stage(
     "overlaps",
     overlaps,
     summary=SUMMARY,
+    findings=overlaps_findings,
     reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS, "references": CONFIGURATIONS},
     figures=[
         Figure(

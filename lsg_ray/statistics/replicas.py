@@ -24,6 +24,7 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.copies import draw_independent
 from lsg_ray.statistics.derived import CHECKED_INPUTS, stored_root
+from lsg_ray.statistics.findings import replicas_findings
 from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
 from lsg_ray.typing import EnsembleLike, Repeats, Seeded
 
@@ -144,5 +145,6 @@ STAGE = Stage(
     network_replicas,
     reads={"ensemble": ENSEMBLE},
     summary=overlap_summary,
+    findings=replicas_findings,
     figures=[FIGURE],
 )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import belief_propagation
@@ -138,3 +139,13 @@ def test_few_fields_with_a_root__tell_nothing():
         curve = iso_energy((J, np.full(n, 0.1)), sigma, betas=betas)
         assert 0 < curve.attrs["exists"] < 0.1
         assert curve.attrs["verdict"] == "undetermined"
+
+
+def test_refined_fields__are_added_where_the_distance_changes_fast():
+    """The same as if all of them had been given; and none are added without the option."""
+    couplings, sigma = np.full((6, 6), 0.05) - 0.05 * np.eye(6), [[1, 1, 1, 1, -1, 1]]
+    model, xs = (couplings, np.full(6, 0.3)), np.linspace(-1, 1, 3)
+    plain, finer = iso_energy(model, sigma, xs), iso_energy(model, sigma, xs, refine=1)
+    assert plain["field"].values.tolist() == xs.tolist()
+    assert set(xs) < set(finer["field"].values.tolist())
+    xarray.testing.assert_equal(finer, iso_energy(model, sigma, finer["field"].values))

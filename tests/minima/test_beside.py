@@ -41,7 +41,7 @@ def test_run__samples_measures_and_resumes(tmp_path):
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Ensemble entropic" in page
     assert beside.info()["content_hash"] in page
-    assert (tmp_path / "run" / "volume.png").is_file()  # of both steps
+    assert (tmp_path / "run" / "figures" / "volume.png").is_file()  # of both steps
 
     began = (tmp_path / "run" / "table.zarr" / "zarr.json").stat().st_mtime_ns
     more = spec.replace(

@@ -16,7 +16,9 @@ from lsg_ray.errors import InputError, SpecError, StoreError
 from lsg_ray.pipeline import report
 from lsg_ray.report import page
 from lsg_ray.report.figures.accuracy import rejected_counts
+from lsg_ray.report.findings import Findings, Open, Said
 from lsg_ray.report.page import (
+    embedded,
     ensemble_sections,
     notes,
     provenance,
@@ -58,6 +60,8 @@ def ensemble(digits):
 def undrawn(monkeypatch):
     """Leave the figures of the page blank, where it is not them that is tested."""
     monkeypatch.setattr("lsg_ray.report.section.render", lambda _: BLANK)
+    monkeypatch.setattr("lsg_ray.report.section.render_vector", lambda _, kind: kind.encode())
+    monkeypatch.setattr("lsg_ray.report.section.figure_data", lambda _: {"": b"x,y\n"})
 
 
 def measured(ensemble, *, map_=True):
@@ -78,13 +82,14 @@ def measured(ensemble, *, map_=True):
 class Links(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.tags, self.links, self.alts = [], [], []
+        self.tags, self.links, self.alts, self.ids = [], [], [], []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.links += [
             value for name, value in attrs if name in ("src", "href", "srcset", "action")
         ]
+        self.ids += [value for name, value in attrs if name == "id"]
         self.alts += [dict(attrs).get("alt") for _ in [0] if tag == "img"]
 
 
@@ -98,18 +103,29 @@ def test_report_is_whole_and_links_nowhere(tmp_path, ensemble, digits):
     folder = tmp_path / "a" / "b"
     result = write_report(folder, ensemble, digits, measured(ensemble))
     assert result == folder / "report.html"
-    assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["report.html", *(f"{key}.png" for key in KEYS)]
-    )
+    assert sorted(path.name for path in folder.iterdir()) == ["figures", "report.html"]
+    files = {path.name for path in (folder / "figures").iterdir()}
+    made = {f"{key}.{kind}" for key in KEYS for kind in ("png", "pdf", "svg", "csv")}
+    assert files == made | {"moments-correlations-image-1.csv"}
     (tmp_path / "plain").touch()
     assert stat.S_IMODE(result.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
     text = result.read_text(encoding="utf-8")
     links = parse(text)
     assert not re.search(r"https?://|url\(|@import|//\w+\.", text)
     assert not {"script", "link", "iframe", "object", "embed", "base"} & set(links.tags)
-    assert len(links.links) == 7
-    assert all(link.startswith("data:image/png;base64,") for link in links.links)
+    images = [link for link in links.links if link.startswith("data:image/png;base64,")]
+    inside = [link[1:] for link in links.links if link.startswith("#")]
+    assert len(images) == 7
+    assert sorted(set(links.links) - {*images, *(f"#{key}" for key in inside)}) == sorted(
+        f"figures/{name}" for name in files
+    )
+    assert len(links.ids) == len(set(links.ids))
+    assert set(inside) <= set(links.ids)
+    assert {*KEYS, "summary", "reproduce", "specification", "provenance"} <= set(inside)
     assert all(links.alts)
+    order = [text.index(f'id="{name}"') for name in ("_findings", "_undetermined", "_contents")]
+    assert order == sorted(order)
+    assert order[-1] < text.index("<figure>")
     info = ensemble.info()
     for shown in (info["content_hash"], info["spec_hash"], "<h1>tiny</h1>", "lsg verify tiny.zarr"):
         assert shown in text
@@ -120,9 +136,11 @@ def test_report_is_whole_and_links_nowhere(tmp_path, ensemble, digits):
 @pytest.mark.usefixtures("undrawn")
 def test_figures_of_an_earlier_report_go(tmp_path, ensemble, digits):
     write_report(tmp_path, ensemble, digits, measured(ensemble))
-    assert (tmp_path / "map.png").exists()
+    assert (tmp_path / "figures" / "map.png").exists()
+    (tmp_path / "figures" / "mine.pdf").touch()
     again = write_report(tmp_path, ensemble, digits, measured(ensemble, map_=False))
-    assert not (tmp_path / "map.png").exists()
+    assert not list((tmp_path / "figures").glob("map.*"))
+    assert (tmp_path / "figures" / "mine.pdf").exists()
     text = again.read_text(encoding="utf-8")
     assert "No map: for a reason." in text
     assert "Figure 6." in text
@@ -130,13 +148,31 @@ def test_figures_of_an_earlier_report_go(tmp_path, ensemble, digits):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_figures_that_no_step_has_any_more__go(tmp_path, ensemble, digits):
-    write_report(tmp_path, ensemble, digits, measured(ensemble))
-    (tmp_path / "mine.png").write_bytes(BLANK)
+def test_figures_beside_the_page_of_an_earlier_version__go(tmp_path, ensemble, digits):
+    earlier = '<section class="figure" aria-labelledby="map"><h2>Map</h2><img src="x"></section>'
+    (tmp_path / "report.html").write_text(earlier)
+    for name in ("map.png", "mine.png"):
+        (tmp_path / name).write_bytes(BLANK)
+    for _ in range(2):  # once the page links its figures, other names are the user's
+        write_report(tmp_path, ensemble, digits, {})
+        assert not (tmp_path / "map.png").exists()
+    (tmp_path / "accuracy.png").write_bytes(BLANK)
     write_report(tmp_path, ensemble, digits, {})
     assert {path.name for path in tmp_path.iterdir()} == {
-        "report.html", "accuracy.png", "inputs.png", "mine.png",
+        "report.html", "figures", "mine.png", "accuracy.png",
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_figures_that_no_step_has_any_more__go(tmp_path, ensemble, digits):
+    write_report(tmp_path, ensemble, digits, measured(ensemble))
+    write_report(tmp_path, ensemble, digits, {}, formats=["png"])
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "accuracy.png", "inputs.png",
+    }  # fmt: skip
+    with pytest.raises(InputError, match="formats: gif given; there are png, pdf, svg, csv"):
+        write_report(tmp_path / "new", ensemble, digits, {}, formats=["png", "gif"])
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -232,10 +268,13 @@ def test_hostile_text_is_escaped(ensemble, digits):
         Section("accuracy", evil, evil, evil, png=BLANK),
         Section('x" onclick="', evil, reason=evil),
     ]
-    text = render_page(spec=spec, summary=[entry], provenance=[entry], notes=[evil], sections=drawn)
+    found = Findings([Said(evil, evil, evil, 1)], [Open(evil, evil, evil, [evil])], [evil])
+    text = render_page(
+        spec=spec, summary=[entry], provenance=[entry], notes=[evil], sections=drawn, found=found
+    )
     links = parse(text)
     assert "script" not in links.tags
-    assert len(links.links) == 1
+    assert [link for link in links.links if not link.startswith("#")] == [embedded(BLANK)["url"]]
     assert links.alts == [evil]
     assert "<script" not in text
     assert 'onclick="' not in text
@@ -267,7 +306,7 @@ def test_a_failure_leaves_the_earlier_report(tmp_path, ensemble, digits, monkeyp
     with pytest.raises(StoreError, match="No space left"):
         write_report(folder, ensemble, digits, {})
     assert (folder / "report.html").read_text() == "earlier"
-    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
     # the page comes last
     monkeypatch.setattr(os, "replace", replace)
     monkeypatch.setattr(page, "write_file", lambda path, _: calls.append(path))
@@ -327,9 +366,9 @@ def test_landscape__of_a_survey_has_its_sections_and_goes_with_them(tmp_path, di
     assert captions["tap"].endswith("Model: cavity-full.")
     page = write_report(tmp_path / "r", ensemble, digits, outcomes)
     assert "Entropy landscape" in page.read_text(encoding="utf-8")
-    assert (tmp_path / "r" / "tap.png").is_file()
+    assert (tmp_path / "r" / "figures" / "tap.svg").is_file()
     page = write_report(
         tmp_path / "r", ensemble, digits, {"landscape": Outcome(None, None, "Why.")}
     )
     assert "Why." in page.read_text(encoding="utf-8")
-    assert not (tmp_path / "r" / "tap.png").exists()
+    assert not (tmp_path / "r" / "figures" / "tap.svg").exists()

@@ -9,7 +9,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsg_ray.ising.curve import entropy_curve
+from lsg_ray.ising.curve import constant_energy_curve, entropy_curve
 from lsg_ray.ising.field_scans import entropy_bound
 from lsg_ray.report import style
 from lsg_ray.results.saving import names_of
@@ -110,8 +110,12 @@ def _chosen(count: int) -> list[int]:
 
 @style.styled
 def iso_figure(curve: xarray.Dataset) -> Figure:
-    """Draw s(d), β(d) and e(d) at the energy of each reference; from `lsg_ray.iso_energy`."""
+    """Draw s(d), β(d) and e(d) at the energy of each reference; from `lsg_ray.iso_energy`.
+
+    s(d) goes through its slopes 2x; those of β are not known, and its lines are straight.
+    """
     figure, axes = style.panels(2.7, 3)
+    all_d, all_s = constant_energy_curve(curve)
     d = np.linspace(0, 1, 401)[1:-1]
     axes[0].plot(d, -d * np.log(d) - (1 - d) * np.log(1 - d), color=style.GREY, lw=0.9)
     groups = names_of(curve["group"]) if "group" in curve.coords else np.array(["all"])
@@ -124,7 +128,8 @@ def iso_figure(curve: xarray.Dataset) -> Figure:
         axes[0].plot([], [], color=colour, lw=0.6, label=name)
         for k, dash in enumerate(DIRECTION_STYLES.values()):
             line = {"color": colour, "ls": dash, "lw": 0.6, "alpha": 0.8}
-            for panel, variable in zip(axes, ("s", "beta", "e"), strict=True):
+            axes[0].plot(all_d[rows, k].T, all_s[rows, k].T, **line)
+            for panel, variable in zip(axes[1:], ("beta", "e"), strict=True):
                 panel.plot(curve["d"].values[rows, k].T, curve[variable].values[rows, k].T, **line)
     titles = {
         "at constant energy": ENTROPY,
@@ -149,7 +154,8 @@ def iso_caption(curve: xarray.Dataset) -> tuple[str, str]:
         "reference, at the temperature where the mean energy is that of the reference, with the "
         f"field rising (solid) and falling (dashed). At {100 * about['exists']:.3g} % of the "
         f"fields such a temperature exists between β = {about['betas'][0]:g} and "
-        f"{about['betas'][1]:g}. Largest difference between the directions: {gap} "
+        f"{about['betas'][1]:g}. Curves s(d) have their slopes 2x at the fields, and gaps where "
+        f"they jump. Largest difference between the directions: {gap} "
         f"({about['verdict']})."
     )
     if criterion := about.get("criterion"):

@@ -9,6 +9,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lsg_ray.ising.curve import through_slopes
 from lsg_ray.minima.theory.gaussian import binary_entropy
 from lsg_ray.report import style
 from lsg_ray.typing import Array, Floats
@@ -56,10 +57,13 @@ def _label(name: str, result: xarray.Dataset, results: Mapping[str, xarray.Datas
 
 
 def _draw(whole: Axes, lost: Axes, result: xarray.Dataset, colour: str, label: str) -> None:
-    d, entropy = result["distance"].values, result["entropy"].values
     thin = slice(_MAX_SINGLE_CURVES)
-    whole.plot(d[thin].T, entropy[thin].T, color=colour, lw=0.4, alpha=0.4)
-    lost.plot(d[thin].T, _gap(entropy, d)[thin].T, color=colour, lw=0.4, alpha=0.4)
+    d, entropy = result["distance"].values[thin], result["entropy"].values[thin]
+    # Σ = F − γS with S = dF/dγ = 1 − 2D, so that dΣ/dD = 2γ.
+    slope = np.broadcast_to(2 * result["gamma"].values, d.shape)
+    d, entropy = through_slopes(d, entropy, slope)
+    whole.plot(d.T, entropy.T, color=colour, lw=0.4, alpha=0.4)
+    lost.plot(d.T, _gap(entropy, d).T, color=colour, lw=0.4, alpha=0.4)
     mean, at = result["entropy_mean"].values, result["distance_mean"].values
     error, spread = result["entropy_stderr"].values, result["distance_stderr"].values
     whole.errorbar(at, mean, error, spread, fmt="o", ms=3, color=colour, label=label)
