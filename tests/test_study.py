@@ -52,7 +52,8 @@ def test_every_stage__is_declared_as_its_list_says():
         assert entry.line.endswith((".", "?"))
         fields = stage.config.model_fields.items()
         assert all(field.description for _, field in fields), name
-        assert stage.options({option: 0.5 for option, field in fields if field.is_required()})
+        required = {o: field.annotation for o, field in fields if field.is_required()}
+        assert stage.options({o: "0:2" if kind is str else 0.5 for o, kind in required.items()})
         for figure in stage.figures:
             assert figure.title
             assert callable(loaded(figure.draw))
