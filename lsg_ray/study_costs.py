@@ -6,7 +6,8 @@ step that reads them is taken at M' = M₁/4 too, and grows on by the power that
 
     seconds = t (M/M₁)^p,   p = ln(t/t')/ln(M₁/M'), from 0 to 2,
 
-with t' the second of two times at M': what the first takes longer is compilation.  A step that a
+or by a straight line through both, if that is more; t' is the second of two times at M': what the
+first takes longer is compilation.  A step that a
 quarter is too large or too quick for is taken as linear; and of a step that chooses a number of
 configurations, M is that number.
 
@@ -150,7 +151,7 @@ def _cost(
         times: list[float] = []
         if grows > 1:
             inputs, _ = _inputs(stage, step, planted, results, steps, smaller=True)
-            times = _smaller_times(stage, step, inputs, str(folder / f"{name}-less.zarr"), seconds)
+            times = _smaller_times(stage, step, inputs, str(folder / f"{name}-less"), seconds)
         inputs, notes = _inputs(stage, step, planted, results, steps)
         if why := stage.applies(*(value for value in inputs.values() if value is not None)):
             raise InputError(why)
@@ -191,10 +192,10 @@ def _smaller_times(
 ) -> list[float]:
     """Return the seconds of a step on fewer configurations, twice; none if it does not end."""
     times = []
-    for _ in range(2):
+    for number in range(2):
         clock = _Stopwatch(seconds / 2)
         try:
-            ended = _run(stage, step, inputs, out, clock) is not None
+            ended = _run(stage, step, inputs, f"{out}-{number}", clock) is not None
         except LsgError:  # of so few configurations; with all, it is told
             return []
         if not ended:
@@ -205,11 +206,15 @@ def _smaller_times(
 
 def _grown(total: float, times: list[float], grows: float) -> tuple[float, str]:
     """Return the seconds of a step with more configurations, and how they are known."""
-    power = 1.0
+    power, linear = 1.0, 0.0
     if times and total >= CONFIG.least:
         power = math.log(total / max(times[1], 1e-9)) / -math.log(CONFIG.smaller)
         power = min(max(power, 0.0), 2.0)
-    return total * grows**power, f"times {grows:.3g}^{power:.2g} for all configurations"
+        # What a step takes in any case hides how the rest grows.
+        each = max(total - times[1], 0.0) / (1 - CONFIG.smaller)
+        linear = total + each * (grows - 1)
+    seconds = max(total * grows**power, linear)
+    return seconds, f"times {seconds / max(total, 1e-9):.3g} for all configurations"
 
 
 def _run(

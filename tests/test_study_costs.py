@@ -65,8 +65,11 @@ def test_planted_ensemble__has_all_configurations_and_no_frozen_weight():
 def test_large_ensemble__is_planted_in_part(monkeypatch):
     monkeypatch.setattr(planted, "CONFIG", planted.PlantConfig(bytes=2000))
     spec = binary_spec(10**6, block_size=10).replace(study={"moments": {}})
+    times, grown = [], module._grown
+    monkeypatch.setattr(module, "_grown", lambda *given: times.append(given[1]) or grown(*given))
     (cost,) = study_costs(spec, seconds=2)
     assert "for all configurations" in cost.how
+    assert len(times[0]) == 2  # a quarter, twice
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
