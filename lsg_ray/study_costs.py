@@ -7,9 +7,8 @@ step that reads them is taken at M' = M₁/4 too, and grows on by the power that
     seconds = t (M/M₁)^p,   p = ln(t/t')/ln(M₁/M'), from 0 to 2,
 
 or by a straight line through both, if that is more; t' is the second of two times at M': what the
-first takes longer is compilation.  A step that a
-quarter is too large or too quick for is taken as linear; and of a step that chooses a number of
-configurations, M is that number.
+first takes longer is compilation.  A step that a quarter is too large or too quick for is taken as
+linear; and of a step that chooses a number of configurations, M is that number.
 
 A step runs on it with its own options until its seconds are over, and what it has reported as done
 by then stands for the rest,
