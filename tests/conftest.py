@@ -21,7 +21,7 @@ def pytest_collection_finish() -> None:
 
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores for ``-n auto``: some tests wait for clusters to start."""
-    from lsg_ray.cluster.session import available_cpus
+    from lsg_ray.cluster.limits import available_cpus
 
     return available_cpus() + 1
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lsg_ray.cli.completion import data_sets, names
 from lsg_ray.cli.options import PATH, Command, argument, as_json, option, spec_argument
 from lsg_ray.cli.output import print_result, progress_style, table
 from lsg_ray.cli.runs import load_specification, spec_changes
@@ -42,6 +43,7 @@ def data_list(as_json: bool) -> None:
 @argument(
     "name",
     metavar="NAME|FILE",
+    shell_complete=names(data_sets, or_files=True),
     help="Name of a data set (lsg data list), or a file or folder of your own.",
 )
 @option("--label", metavar="COLUMN", help="Column of labels of a CSV or Parquet FILE.")

@@ -7,6 +7,7 @@ from typing import Unpack
 
 import click
 
+from lsg_ray.cli.completion import experiments, names
 from lsg_ray.cli.options import PATH, Command, argument, as_json, formats_option, option, out_option
 from lsg_ray.cli.output import line_logger, print_result, progress_style, show
 from lsg_ray.cli.runs import RunOptions, ensembles_option, where_options
@@ -45,7 +46,10 @@ def experiment_list(as_json: bool) -> None:
 
 
 name_argument = argument(
-    "name", metavar="NAME", help="Name of an experiment, as in lsg experiment list."
+    "name",
+    metavar="NAME",
+    shell_complete=names(experiments),
+    help="Name of an experiment, as in lsg experiment list.",
 )
 scale_option = option(
     "--scale",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from lsg_ray.cli import runs
+from lsg_ray.cli.completion import names, stages
 from lsg_ray.cli.options import (
     CONTEXT_SETTINGS,
     PATH,
@@ -81,6 +82,7 @@ class SubmitOptions(ClusterOptions):
 @option(
     "--stage",
     default="sample",
+    shell_complete=names(stages),
     help="What to run: sample, pipeline (which is lsg run), or "
     "another command that writes a result.",
 )

@@ -15,8 +15,17 @@ from types import FrameType
 
 import click
 
-from lsg_ray import __version__
-from lsg_ray.cli import catalogue, exchange, experiments, explore, jobs, runs, stores
+from lsg_ray.cli import (
+    catalogue,
+    completion,
+    doctor,
+    exchange,
+    experiments,
+    explore,
+    jobs,
+    runs,
+    stores,
+)
 from lsg_ray.cli.options import CONTEXT_SETTINGS
 from lsg_ray.cli.output import printable, show, shown_warnings
 from lsg_ray.errors import LsgError, masked, out_of_memory
@@ -27,7 +36,13 @@ _BY_HAND = {
     "sampling": (runs.run, runs.sample, runs.estimate, catalogue.data, catalogue.spec),
     "store": (stores.info, stores.verify, stores.query, exchange.import_weights, exchange.export),
     "cluster": (jobs.submit, jobs.jobs),
-    "project": (explore.explore, runs.report, experiments.experiment),
+    "project": (
+        explore.explore,
+        runs.report,
+        experiments.experiment,
+        doctor.doctor,
+        completion.completion,
+    ),
 }
 #: Exit codes after Ctrl-C and SIGTERM: 128 and the number of the signal.
 INTERRUPTED, TERMINATED = 130, 143
@@ -63,7 +78,14 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings=CONTEXT_SETTINGS)
-@click.version_option(__version__, prog_name="lsg")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=doctor.print_versions,
+    help="Show the versions of lsg-ray, Python and the packages that matter, and exit.",
+)
 def cli() -> None:
     """Sample ensembles of neural-network weights and measure their geometry.
 

@@ -10,6 +10,7 @@ from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from lsg_ray.paths import expanded
 
@@ -47,6 +48,12 @@ class _PathOrUrl(click.ParamType):
     def convert(self, value: str, *_: object) -> str:
         """Return it without ``~``."""
         return expanded(value)
+
+    def shell_complete(
+        self, _ctx: click.Context, _parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Let the shell complete names of files."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 PATH = _PathOrUrl()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from lsg_ray.cli.completion import fields, names
 from lsg_ray.cli.options import (
     PATH,
     RUNNING,
@@ -44,6 +45,7 @@ spec_changes = options(
         "overrides",
         multiple=True,
         metavar="FIELD=VALUE",
+        shell_complete=names(fields),
         help="Value of any field of the specification, such as training.epochs=20. "
         "study.STEP=null leaves a step out, beside.NAME=null an ensemble.",
     ),

@@ -19,7 +19,8 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from lsg_ray.cluster.failures import MAX_RETRIES, ray_failure
-from lsg_ray.cluster.session import available_cpus, check_address, ray_session
+from lsg_ray.cluster.limits import available_cpus
+from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.watch import CHECK_SECONDS, RayWatch
 from lsg_ray.errors import ClusterError, LsgError
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from lsg_ray.cluster.limits import available_cpus
 from lsg_ray.cluster.progress import warn
 from lsg_ray.cluster.replica_actors import check_actors
-from lsg_ray.cluster.session import available_cpus, on_cluster
+from lsg_ray.cluster.session import on_cluster
 from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
 from lsg_ray.typing import JsonObject

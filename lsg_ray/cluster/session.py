@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lsg_ray.cluster import private
+from lsg_ray.cluster.limits import available_cpus
 from lsg_ray.cluster.watch import disconnect
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import ClusterError, InputError
@@ -49,11 +50,6 @@ TASK_EVENTS_VARIABLE = "RAY_task_events_report_interval_ms"
 _TOKEN = secrets.token_hex(32)
 #: Folders of private Rays that run now.
 _open_folders: list[str] = []
-
-
-def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -137,7 +133,7 @@ def _connected(failed: Callable[[Exception], str], **options: Any) -> Iterator[N
         disconnect()
 
 
-def check_address(address: str | None) -> None:
+def check_address(address: str | None, seconds: float = CONFIG.connect_seconds) -> None:
     """Refuse an address that is none, or whose port does not answer; before anything is created.
 
     Raises
@@ -145,7 +141,7 @@ def check_address(address: str | None) -> None:
     InputError
         The address is not of the form that Ray takes.
     ClusterError
-        Nothing answers there within `SessionConfig.connect_seconds`.
+        Nothing answers there within some seconds.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address in ("local", "auto"):
@@ -158,7 +154,7 @@ def check_address(address: str | None) -> None:
     ):
         raise InputError(f"address {address!r} given; write auto, host:port or ray://host:port")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), CONFIG.connect_seconds).close()
+        socket.create_connection((host.strip("[]"), int(port)), seconds).close()
     except (OSError, UnicodeError) as error:
         raise ClusterError(_no_cluster(address, error)) from None
 

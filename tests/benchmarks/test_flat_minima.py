@@ -8,8 +8,9 @@ At toy size ordinary tests, of one pattern set; at full size (some minutes), fiv
 
 import numpy as np
 
+from lsg_ray.cluster.limits import available_cpus
 from lsg_ray.cluster.sample import sample
-from lsg_ray.cluster.session import available_cpus, ray_session
+from lsg_ray.cluster.session import ray_session
 from lsg_ray.datasets import load_dataset
 from lsg_ray.minima.chosen import Ground
 from lsg_ray.minima.spherical_local_entropy import local_entropy_around

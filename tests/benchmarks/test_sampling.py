@@ -12,8 +12,9 @@ import time
 import numpy as np
 import psutil
 
+from lsg_ray.cluster.limits import available_cpus
 from lsg_ray.cluster.sample import sample
-from lsg_ray.cluster.session import available_cpus, ray_session
+from lsg_ray.cluster.session import ray_session
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.networks.sampling import prepare, sample_configurations

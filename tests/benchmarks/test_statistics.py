@@ -20,7 +20,8 @@ from threadpoolctl import threadpool_limits
 
 import lsg_ray
 from lsg_ray.cluster.dask import TASKS_PER_CPU, ray_scheduler
-from lsg_ray.cluster.session import available_cpus, ray_session
+from lsg_ray.cluster.limits import available_cpus
+from lsg_ray.cluster.session import ray_session
 from tests.ensemble.mixture import synthetic
 
 N = 675

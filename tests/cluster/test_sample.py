@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from lsg_ray.cluster import private
+from lsg_ray.cluster.limits import available_cpus
 from lsg_ray.cluster.sample import sample
-from lsg_ray.cluster.session import TASK_EVENTS_VARIABLE, available_cpus, ray_session
+from lsg_ray.cluster.session import TASK_EVENTS_VARIABLE, ray_session
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import ClusterError, InputError
 from tests.cluster.conftest import SPEC, assert_same
