@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 #: What is between a scheme and the last ``@`` of a URL; in local paths an ``@`` is part of a name.
 _LOGIN = re.compile(
@@ -133,6 +133,18 @@ def message_of(text: str) -> str:
     """
     text = text.removeprefix("Value error, ")
     return text if text[:5].isupper() else f"{text[:1].lower()}{text[1:]}"
+
+
+def meant(given: str, known: Iterable[str]) -> str:
+    """Return the name that was probably meant, to go on a message with; empty if none is near.
+
+    >>> meant("epoch", ["epochs", "engine"]), meant("x", ["epochs"])
+    ('; did you mean epochs?', '')
+    """
+    import difflib
+
+    near = difflib.get_close_matches(given[:64], list(known), 1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 _brief = PlainRepr()

@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster.dask import dask_session
-from lsg_ray.cluster.progress import Style
+from lsg_ray.cluster.progress import Style, progress_bar
 from lsg_ray.cluster.replica_actors import check_actors
 from lsg_ray.cluster.sample import sample
 from lsg_ray.datasets import load_dataset
@@ -157,8 +157,16 @@ def run(
         timed(f"verify{what}", partial(_verify, store))
     ensemble, beside = open_ensemble(path / "ensemble.zarr"), _beside(spec, path)
     steps, left_out = _study(spec, ensemble, landscape)
-    with dask_session(address, workers or None):
-        outcomes = run_study(steps, ensemble, path, beside=beside, threads=workers or None, log=log)
+    with dask_session(address, workers or None) as tasks:
+        outcomes = run_study(
+            steps,
+            ensemble,
+            path,
+            beside=beside,
+            threads=workers or None,
+            log=log,
+            bar=partial(progress_bar, style=style, together=tasks),
+        )
     outcomes |= left_out
     timings |= {name: outcomes[name].seconds for name in steps}
     page = timed("report", lambda: write_report(path, ensemble, dataset, outcomes, beside, spec))

@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from lsg_ray.errors import DataError, InputError, LsgError
+from lsg_ray.errors import DataError, InputError, LsgError, meant
 
 if TYPE_CHECKING:
     from lsg_ray.datasets.source import Source
@@ -117,6 +117,7 @@ class Registry(Generic[Kind]):
         if name not in plugins:
             raise self.error(
                 f"{name[:64]!r} is no {self.word}; there are {', '.join(self.names())}"
+                f"{meant(name, self.names())}"
             )
         return plugins[name]
 

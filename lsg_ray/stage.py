@@ -29,7 +29,7 @@ from pydantic.functional_validators import AfterValidator
 
 from lsg_ray.arrays import brief
 from lsg_ray.bounds import moderate, parameters_of, signature_of
-from lsg_ray.errors import InputError, message_of
+from lsg_ray.errors import InputError, meant, message_of
 from lsg_ray.finding import Finding, summary_findings
 from lsg_ray.registry import loaded
 from lsg_ray.typing import MAX_INTEGER, SHARED_HELP, As, AsPath, JsonObject, ListOf
@@ -270,8 +270,9 @@ class Stage:
         for fault in error.errors(include_url=False):
             name = str(fault["loc"][0]) if fault["loc"] else self.name
             if fault["type"] == "extra_forbidden":
-                known = ", ".join(self.config.model_fields)
-                lines.append(f"{self.name} has no option {name}; it has {known}")
+                known = [*self.config.model_fields, *self.view]
+                allowed = f"it has {', '.join(known)}{meant(name, known)}"
+                lines.append(f"{self.name} has no option {name}; {allowed}")
             else:
                 lines.append(f"{name}: {brief(fault['input'])} given; {message_of(fault['msg'])}")
         return lines

@@ -12,6 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,7 +194,7 @@ def run_study(
     threads: int | None = None,
     only_cached: Collection[str] = (),
     log: Callable[[str], None] = lambda _: None,
-    progress: Progress | None = None,
+    bar: Callable[[str], AbstractContextManager[Progress | None]] = lambda _: nullcontext(),
 ) -> dict[str, Outcome]:
     """Compute the steps of a study whose results are not cached.
 
@@ -213,17 +214,18 @@ def run_study(
         Steps whose results are read if they are there, and not computed.
     log
         Called with a line of text as each step begins.
-    progress
-        Called with ``(done, total)`` for each step.
+    bar
+        Called with what a step counts; what it makes shows the progress of the step.
     """
     stores = {SAMPLED: ensemble, **(beside or {})}
     keys = {name: _key_of(store) for name, store in stores.items()}
     outcomes: dict[str, Outcome] = {}
-    for name, step in steps.items():
+    for number, (name, step) in enumerate(steps.items(), 1):
         began = time.perf_counter()
         result, reason, cached = None, _failed_input(step, outcomes), False
         if not reason:
-            log(name if name == step.stage else f"{name} ({step.stage})")
+            stage = "" if name == step.stage else f"{step.stage}, "
+            log(f"{name} ({stage}step {number} of {len(steps)})")
             keys[name] = step_key(step, keys)
             result = read_cached(folder / f"{name}.zarr", keys[name])
             if result is not None and name not in only_cached:
@@ -234,9 +236,10 @@ def run_study(
             reason = "not computed"
         if not reason and result is None:
             try:
-                result = _computed(
-                    name, step, stores, outcomes, folder, keys[name], threads, progress
-                )
+                with bar(stage_of(step.stage).unit) as progress:
+                    result = _computed(
+                        name, step, stores, outcomes, folder, keys[name], threads, progress
+                    )
             except LsgError as error:
                 reason = str(error).replace(f"{folder.absolute()}/", "")
             except MemoryError as error:

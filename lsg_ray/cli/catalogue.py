@@ -12,7 +12,7 @@ from lsg_ray.cli.completion import data_sets, names
 from lsg_ray.cli.options import PATH, Command, argument, as_json, option, spec_argument
 from lsg_ray.cli.output import print_result, progress_style, table
 from lsg_ray.cli.runs import load_specification, spec_changes
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, meant
 
 if TYPE_CHECKING:
     from lsg_ray.datasets import FileSummary
@@ -67,8 +67,11 @@ def data_fetch(
     from lsg_ray.paths import expanded
 
     if "://" not in name and not os.path.lexists(expanded(name)):
-        known = ", ".join(DATA_SETS.names())
-        raise InputError(f"{name}: no such file, and no data set; there are {known}")
+        known = DATA_SETS.names()
+        raise InputError(
+            f"{name}: no such file, and no data set; there are {', '.join(known)}"
+            f"{meant(name, known)}"
+        )
     from lsg_ray.datasets import record_file
 
     summary = record_file(name, label=label, label_path=label_path, test_path=test_path)

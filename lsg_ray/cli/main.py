@@ -28,7 +28,7 @@ from lsg_ray.cli import (
 )
 from lsg_ray.cli.options import CONTEXT_SETTINGS
 from lsg_ray.cli.output import printable, show, shown_warnings
-from lsg_ray.errors import LsgError, masked, out_of_memory
+from lsg_ray.errors import LsgError, masked, meant, out_of_memory
 from lsg_ray.stages import GROUPS, all_stages
 
 #: Commands written by hand, by group.
@@ -62,6 +62,14 @@ class _Commands(click.Group):
             command = jobs.command_named(name)
             self.add_command(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, known = args[0], self.list_commands(ctx)  # click itself knows those made so far
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {name[:64]!r}{meant(name, known)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}

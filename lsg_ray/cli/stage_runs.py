@@ -119,8 +119,8 @@ def run(request: Request) -> None:
     stage, jobs = request.stage, _jobs(request)
     beside = _checked_paths(request, jobs)
     with (
-        dask_session(request.address, request.workers),
-        progress_bar(stage.unit, progress_style(request.as_json)) as progress,
+        dask_session(request.address, request.workers) as tasks,
+        progress_bar(stage.unit, progress_style(request.as_json), tasks) as progress,
     ):
         results = _safely(stage, lambda: _computed(request, jobs, progress))
     figures = {job.figure: job.part for job in jobs if job.figure is not None}

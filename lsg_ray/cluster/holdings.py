@@ -17,6 +17,9 @@ from lsg_ray.typing import JsonObject
 #: GPUs that a worker holds by default, by engine: of cuda, one worker launches while another judges
 #: the trials of its last launch on the CPU.
 GPU_SHARES: dict[str, float] = {"torch": 1, "cuda": 0.5}
+#: Largest number of workers on one machine, by CPU and in any case: each is a process of some
+#: hundred MB, and computes on one CPU.
+WORKERS_PER_CPU, LEAST_MOST_WORKERS = 16, 64
 #: Smallest part of a CPU or GPU that may be given; Ray counts ten-thousandths.
 SMALLEST_PART = 0.001
 
@@ -77,6 +80,12 @@ class Where(NamedTuple):
         if on_cluster(address):
             check_actors(spec, self.actors, None)
             return
+        most = max(LEAST_MOST_WORKERS, WORKERS_PER_CPU * available_cpus())
+        if self.workers and self.workers > most:
+            raise InputError(
+                f"{self.workers:,} workers given; at most {most} on this machine, which has "
+                f"{available_cpus()} CPUs: leave the number out for one per CPU"
+            )
         cpus = self.private_cpus or available_cpus()
         check_actors(spec, self.actors, cpus)
         if self.worker_cpus > cpus:

@@ -12,12 +12,13 @@ from typing import Any, Literal, Protocol
 
 from lsg_ray.cluster import notebook
 from lsg_ray.cluster.notebook import Output
+from lsg_ray.cluster.pace import Pace
 from lsg_ray.typing import ByteProgress, Progress
 
 
 @dataclass(frozen=True)
 class ProgressConfig:
-    """When progress is shown, and from when on its rate counts."""
+    """When progress is shown."""
 
     #: Seconds between plain lines.
     line_seconds: float = 10.0
@@ -25,9 +26,6 @@ class ProgressConfig:
     notebook_seconds: float = 0.25
     #: Seconds before work of unknown length shows a bar.
     bar_seconds: float = 1.0
-    #: A rate counts from the last step within this multiple of the time of the first: several
-    #: workers that begin together take their first steps together.
-    first_steps: float = 1.25
 
 
 CONFIG = ProgressConfig()
@@ -46,50 +44,6 @@ class Bar(Protocol):
 
     def update(self, done: float, note: str = "") -> None:
         """Set how much is done, of the total given at the start, with a short note."""
-
-
-class Pace:
-    """Rate of work, without what comes before: compilation, the start of workers.
-
-    Examples
-    --------
-    >>> pace = Pace(0.0)
-    >>> for now, done in [(60, 1), (61, 2), (62, 3)]:
-    ...     pace.see(done, now)
-    >>> pace.rate(62) is None  # it cannot be known yet what comes before the first step
-    True
-    >>> for now, done in [(80, 21), (100, 41)]:
-    ...     pace.see(done, now)
-    >>> pace.rate(100)
-    1.0
-    """
-
-    def __init__(self, now: float, done: float = 0) -> None:
-        self.start, self._done = now, done
-        self._first: float | None = None
-        self._from = (now, done)
-
-    def see(self, done: float, now: float) -> None:
-        """Note how much is done."""
-        if done <= self._done:  # also what is done may be lost, and is done again
-            return
-        self._done = done
-        if self._first is None:
-            self._first = now
-        if now - self.start <= CONFIG.first_steps * (self._first - self.start):
-            self._from = (now, done)
-
-    def rate(self, now: float) -> float | None:
-        """Return units a second since the first; None as long as it is unknown."""
-        since, before = self._from
-        if self._first is None or now <= since or self._done <= before:
-            return None
-        return (self._done - before) / (now - since)
-
-    def left(self, total: float, done: float, now: float) -> float | None:
-        """Return the seconds left, None as long as they are unknown."""
-        rate = self.rate(now)
-        return None if rate is None or math.isinf(total) else max(total - done, 0) / rate
 
 
 class _Quiet:
@@ -162,7 +116,9 @@ class _Bar:
 
 
 @contextlib.contextmanager
-def progress_bar(label: str, style: Style = "auto") -> Iterator[Progress]:
+def progress_bar(
+    label: str, style: Style = "auto", together: int | None = None
+) -> Iterator[Progress]:
     """Show progress of work that reports its size as it goes: ``report(done, total)``.
 
     What it yields is the argument ``progress`` of functions of this package.  There is a bar on a
@@ -175,6 +131,8 @@ def progress_bar(label: str, style: Style = "auto") -> Iterator[Progress]:
         Short description of what is counted.
     style
         Where progress is shown: ``auto``, ``notebook`` (in notebooks alone) or ``quiet``.
+    together
+        Number of workers, whose steps may come together; by default one per CPU.
 
     Examples
     --------
@@ -182,7 +140,7 @@ def progress_bar(label: str, style: Style = "auto") -> Iterator[Progress]:
     ...     report(3, 10)
     """
     began = time.monotonic()
-    pace = Pace(began)
+    pace = Pace(began, together=together)
     with contextlib.ExitStack() as stack:
         bars: list[Bar] = []
 
@@ -222,7 +180,7 @@ def progress(
 ) -> Iterator[Bar]:
     """Show progress of ``total`` units (None: unknown) on standard error, ``done`` from before.
 
-    The time left is by the rate after the first unit, which may include compilation.
+    The time left is that of `lsg_ray.cluster.pace.Pace`: compilation is no part of the rate.
     """
     here = notebook.shell()
     if style == "quiet" or (style == "notebook" and here is None):

@@ -22,7 +22,7 @@ from lsg_ray import __version__
 from lsg_ray.ensemble.location import is_within
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.urls import canonical_url
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, meant
 from lsg_ray.paths import expanded, refuse_file_name
 from lsg_ray.spec import Spec, as_yaml
 from lsg_ray.stages import OF_SPEC, job_stages
@@ -83,7 +83,8 @@ def plan_job(
     ('lsg-sample-tiny-', 'sample spec.yaml --out s3://bucket/tiny')
     """
     if stage not in job_stages():
-        raise InputError(f"stage {stage!r} given; one of {', '.join(job_stages())}")
+        known = job_stages()
+        raise InputError(f"stage {stage!r} given; one of {', '.join(known)}{meant(stage, known)}")
     further = _checked_options(options, isinstance(source, Spec))
     out = _shared_path(out, "--out")
     spec = source if isinstance(source, Spec) else None

@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from lsg_ray.cluster.progress import Bar, Pace, warn
+from lsg_ray.cluster.pace import Pace
+from lsg_ray.cluster.progress import Bar, warn
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.pages import each_record

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from lsg_ray.errors import QueryError
+from lsg_ray.errors import QueryError, meant
 from lsg_ray.typing import Array, Flags
 
 
@@ -192,7 +192,9 @@ class _Builder:
             case ast.Name(id=name):
                 if self.columns is not None and name not in self.columns:
                     raise self._fault(
-                        node, f"unknown name {name!r}; columns are {', '.join(self.columns)}"
+                        node,
+                        f"unknown name {name!r}; columns are {', '.join(self.columns)}"
+                        f"{meant(name, self.columns)}",
                     )
                 self.names.add(name)
                 return lambda columns: columns[name]

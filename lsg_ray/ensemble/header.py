@@ -31,12 +31,16 @@ from lsg_ray.ensemble.schema import (
     arrays_of,
 )
 from lsg_ray.errors import SpecError, StoreError, StoreInputError, shown
+from lsg_ray.paths import ending
 from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.typing import JsonObject
 
 if TYPE_CHECKING:
     from lsg_ray.networks.family import Family
+
+#: Endings of files that lsg import makes stores of.
+_IMPORTED = (".npy", ".npz", ".csv", ".parquet", ".pt", ".pth", ".safetensors")
 
 ZARR_FORMAT: Final = 3
 #: Attributes that the digest of a header covers.
@@ -325,7 +329,12 @@ def _reason(error: Exception) -> str:
 def _nothing_there(location: Location) -> str:
     path = location.path
     if path is not None and path.exists():
+        within = path / "ensemble.zarr"
+        if (within / "zarr.json").is_file():
+            return f"{location.url}: the folder of a run; its store is {within}"
         kind = "a directory without a store" if path.is_dir() else "not a directory"
+        if path.is_file() and ending(path) in _IMPORTED:
+            return f"{location.url}: a file, and no store; lsg import FILE --out STORE makes one"
         return f"{location.url}: {kind}; name a store that `lsg sample` made"
     return f"{location.url}: nothing there; name a store, or make one with `lsg sample`"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.reader import Ensemble
-from lsg_ray.errors import QueryError
+from lsg_ray.errors import QueryError, meant
 from lsg_ray.typing import Array, Ints, Signs
 
 
@@ -99,7 +99,9 @@ def _check_columns(ensemble: Ensemble, columns: Sequence[str]) -> None:
     allowed = (*ensemble.query_columns, *(["weights"] if ensemble.signs else []))
     for name in columns:
         if name not in allowed:
-            raise QueryError(f"unknown column {name!r}; columns are {', '.join(allowed)}")
+            raise QueryError(
+                f"unknown column {name!r}; columns are {', '.join(allowed)}{meant(name, allowed)}"
+            )
     if len(set(columns)) != len(columns):
         raise QueryError(f"a column is named twice in {', '.join(columns)}")
 

@@ -16,10 +16,17 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, plain_attributes, public
+from lsg_ray.ensemble.schema import FORMAT
 from lsg_ray.errors import InputError
 from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
-from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
+from lsg_ray.results.opening import (
+    attributes_in,
+    attributes_of,
+    names_in,
+    open_archive,
+    open_result,
+)
 from lsg_ray.results.saving import MODEL_ARRAYS, names_of, save_result
 from lsg_ray.typing import Array, Floats, Ints, ModelLike, PathOrUrl
 
@@ -231,11 +238,19 @@ def load_model(path: PathOrUrl) -> IsingModel:
                 part, weight = names_in(arrays)
                 attributes = attributes_in(arrays)
                 return IsingModel(arrays["J"], arrays["h"], part, attributes, weight)
+        if attributes_of(location).get("format") == FORMAT:
+            raise InputError(
+                f"{location}: a store, and no model; make one: lsg fit {location} --out MODEL"
+            )
         with open_result(location) as dataset:
             return _from_dataset(dataset)
 
 
 def _from_dataset(dataset: xarray.Dataset) -> IsingModel:
+    if not {"J", "h"} <= set(dataset.variables):
+        made = dataset.attrs.get("stage")
+        what = "a result without J and h" if made is None else f"a result of lsg {made}"
+        raise InputError(f"{what}, and no model; name one of lsg fit, or an .npz with J and h")
     part = dataset.get("part")
     # Without parts, weights are numbered from zero, wherever in a network they are.
     names, weight = None, None

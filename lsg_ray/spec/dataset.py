@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from lsg_ray.arrays import brief
-from lsg_ray.errors import message_of
+from lsg_ray.errors import meant, message_of
 from lsg_ray.registry import DATA_SETS
 from lsg_ray.spec.sections import DatasetName, Natural, Options, Positive, Real, Section, Seed
 
@@ -130,7 +130,10 @@ class DatasetSpec(Section):
                 allowed = ", ".join(
                     [*(name for name in cls.model_fields if name != "options"), *shown]
                 )
-                raise ValueError(f"{brief(field)[1:-1]}: unknown field; allowed are {allowed}")
+                near = meant(field, allowed.split(", "))
+                raise ValueError(
+                    f"{brief(field)[1:-1]}: unknown field; allowed are {allowed}{near}"
+                )
             if field in options and options[field] != filled[field]:
                 raise ValueError(f"{field}: given twice, beside the name and in options")
             options = {**options, field: filled.pop(field)}
@@ -234,7 +237,7 @@ def _faults(error: ValidationError, own: Sequence[str]) -> Iterator[str]:
         name = str(fault["loc"][0]) if fault["loc"] else ""
         given = brief(fault["input"])
         if fault["type"] == "extra_forbidden":
-            yield f"options: {brief(name)} given; allowed are {', '.join(own)}"
+            yield f"options: {brief(name)} given; allowed are {', '.join(own)}{meant(name, own)}"
         elif fault["type"] == "missing":
             yield f"{name}: missing; a value is needed"
         elif not name:

@@ -97,6 +97,10 @@ def _text_of(path: str) -> str:
             data = file.read(LIMITS.file_bytes + 1)
         if len(data) <= LIMITS.file_bytes:
             return data.decode("utf-8")
+    except IsADirectoryError:
+        within = Path(path) / "spec.yaml"
+        named = f"; that of this run is {within}" if within.is_file() else "; name a YAML file"
+        raise ValueError(f"a directory, and no specification{named}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
         raise ValueError(f"cannot be read: {reason}") from None
@@ -277,7 +281,9 @@ def _require_plain(value: Any, node: yaml.ScalarNode) -> None:
 def _read_yaml(text: str) -> Any:
     """Read YAML; `ValueError` says in one line what is wrong with it."""
     try:
-        return _Loader(text).get_single_data()
+        loader = _Loader(text)
+        loader.name = "the file"  # in messages, in place of <unicode string>
+        return loader.get_single_data()
     except _AmbiguousError:
         raise
     except (

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from lsg_ray.arrays import brief
+from lsg_ray.errors import meant
 from lsg_ray.registry import ALGORITHMS, DATA_SETS, FAMILIES, Registry
 from lsg_ray.spec.times import Snapshots
 
@@ -67,7 +68,9 @@ def _name_in(registry: Registry[Any]) -> Any:
 
     def known(name: str) -> str:
         if name not in registry:
-            raise ValueError(f"{brief(name)} given; choose one of {', '.join(registry.names())}")
+            known = registry.names()
+            near = meant(str(name), known)
+            raise ValueError(f"{brief(name)} given; choose one of {', '.join(known)}{near}")
         return name
 
     def listed(schema: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from lsg_ray.errors import InputError, SpecError, message_of, name_of, shown
+from lsg_ray.errors import InputError, SpecError, meant, message_of, name_of, shown
 from lsg_ray.html import table
 from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec.beside import changed_tree
@@ -381,7 +381,7 @@ def _fault_lines(error: ValidationError) -> Iterable[str]:
     for fault in error.errors(include_url=False):
         path = ".".join(name_of(key) for key in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            yield f"{path}: unknown field; allowed are {_allowed_fields(fault['loc'][:-1])}"
+            yield f"{path}: unknown field; {_instead(fault['loc'])}"
         elif fault["type"] == "value_error":
             for line in fault["msg"].removeprefix("Value error, ").splitlines():
                 # Validators of a section name the field themselves, those of a field do not.
@@ -401,11 +401,23 @@ def _about_quotes(kind: str, value: Any) -> str:
     return "" if value is None else "; put text in quotes"
 
 
-def _allowed_fields(path: tuple[int | str, ...]) -> str:
+def _instead(location: tuple[int | str, ...]) -> str:
+    """Return the fields that are allowed in place of an unknown one, and which was meant."""
+    *path, given = location
     model: type[BaseModel] = Spec
     for key in path:
         annotation = model.model_fields[str(key)].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return "none"
+            return "allowed are none"
         model = annotation
-    return ", ".join(model.model_fields)
+    known = list(model.model_fields)
+    near = meant(str(given), known)
+    if not near and not path:  # a field that is within a section
+        sections = {section: field.annotation for section, field in Spec.model_fields.items()}
+        within = (
+            f"; did you mean {section}.{given}?"
+            for section, kind in sections.items()
+            if given in getattr(kind, "model_fields", ())
+        )
+        near = next(within, "")
+    return f"allowed are {', '.join(known)}{near}"
