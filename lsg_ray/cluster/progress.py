@@ -149,7 +149,7 @@ def progress_bar(
             if not bars:
                 if time.monotonic() - began < CONFIG.bar_seconds:
                     return
-                bars.append(stack.enter_context(progress(label, total, style, pace=pace)))
+                bars.append(stack.enter_context(progress(label, total or None, style, pace=pace)))
             bars[0].update(done)
 
         yield report

@@ -136,7 +136,7 @@ def sample(
         return SampleResult(plan.url, 0, 0, 0.0, before)
     began = time.perf_counter()
     with progress("configurations", plan.count, style, before) as bar:
-        tally = Tally(bar, before, "" if workers == 0 else "starting workers")
+        tally = Tally(bar, before, "starting" if workers == 0 else "starting workers")
         tally.show(0, 0)
         processors = Processors(plan)
         todo = plan

@@ -48,6 +48,8 @@ from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.statistics.views import Columns
 from lsg_ray.typing import Floats, Ints, MomentsLike, Progress
 
+#: Parts into which the progress of a fit, and that of its check, is divided.
+PROGRESS_STEPS = 500
 #: 1 − |m| that frozen weights are given if M is unknown.
 DEFAULT_PSEUDOCOUNT = 1e-3
 #: Couplings below this, in nats, may be noise of a fit to independent weights.
@@ -147,8 +149,9 @@ def fit_boltzmann(
     if source is not None:
         options["source"] = source if free is None else Columns(source, free)
     began = time.perf_counter()
+    fitting, checking = _halves(progress) if verify else (progress, None)
     fitted = declaration.run(
-        inner, seconds=seconds, seed=seed, threads=threads, progress=progress, **options
+        inner, seconds=seconds, seed=seed, threads=threads, progress=fitting, **options
     )
     fitted, independent = _no_worse_than_independent(fitted, inner)
     J, h = _with_all(target, free, fitted, pseudocount)
@@ -172,7 +175,7 @@ def fit_boltzmann(
     model = IsingModel(J, h, target.part, weight=target.weight)
     check = xarray.Dataset()
     if verify:
-        check = verify_model(model, target, seed=seed + 1, threads=threads)
+        check = verify_model(model, target, seed=seed + 1, threads=threads, progress=checking)
         report |= {name: check.attrs[name] for name in _CHECKED}
         if not check.attrs["mc_converged"]:
             report["converged"] = False
@@ -245,6 +248,30 @@ def _part(whole: Target | Configurations, part: str) -> Target | Configurations:
     if part not in indices:
         raise InputError(f"part {part!r} given; there are {', '.join(indices) or 'no named parts'}")
     return whole.restrict(indices[part])
+
+
+def _halves(progress: Progress | None) -> tuple[Progress | None, Progress | None]:
+    """Return the progress of a fit and of its check, each half of what is shown.
+
+    They take about as long as each other.  Of a fit that does not know its steps these are counted,
+    and the check is not shown.
+    """
+    if progress is None:
+        return None, None
+    known = [True]
+
+    def fit(done: int, total: int) -> None:
+        known[0] = total > 0
+        if known[0]:
+            progress(round(PROGRESS_STEPS * min(done / total, 1)), 2 * PROGRESS_STEPS)
+        else:
+            progress(done, 0)
+
+    def check(done: int, total: int) -> None:
+        if known[0]:
+            progress(PROGRESS_STEPS + round(PROGRESS_STEPS * done / total), 2 * PROGRESS_STEPS)
+
+    return fit, check
 
 
 def _check_options(declaration: FitMethod, method: str, options: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.targets import Target
 from lsg_ray.ising.tempering import temper_model
-from lsg_ray.typing import Floats, Ints
+from lsg_ray.typing import Floats, Ints, Progress
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def verify_model(
     samples: int | None = None,
     seed: int = 1,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure a model by new chains and compare with the moments it was fitted to.
 
@@ -78,6 +79,8 @@ def verify_model(
         Seed of the chains.
     threads
         Number of threads; by default one per CPU.
+    progress
+        Called with ``(sweeps done, sweeps in all)``.
 
     Returns
     -------
@@ -111,6 +114,7 @@ def verify_model(
         threads=threads,
         draws=max(CONFIG.min_draws_per_chain, samples // chains),
         groups=True,
+        progress=progress,
     )
     checked_by = "chains"
     if not check.attrs["converged"]:

@@ -213,3 +213,12 @@ def test_notebook__is_the_default_of_python_and_silent_elsewhere(lines, monkeypa
         bar.update(7)
     assert len({name for _, name, _ in kernel.calls}) == 1
     assert "<progress style" in kernel.calls[-1][0]["text/html"]  # of unknown length
+
+
+def test_late__of_unknown_length_is_counted_until_the_end(clock, lines):
+    """A fit that does not know its steps reports a total of zero: it is not done at once."""
+    with progress_bar("steps") as report:
+        for step in range(1, 4):
+            clock.now += 10
+            report(step, 0)
+    assert lines() == ["steps: 2, 0:20 elapsed", "steps: 3, 0:30 elapsed"]
