@@ -7,8 +7,8 @@ import textwrap
 
 import click
 
-from lsg_ray.cli.options import command, option
 from lsg_ray.cli.options import as_json as json_option
+from lsg_ray.cli.options import command, option
 from lsg_ray.cli.output import print_result, show
 
 #: Width of the lines of text; what is longer goes on below.
