@@ -214,7 +214,6 @@ def _on_ray(
     plan: Plan, spec: Spec, arena: Any, tally: Tally, address: str | None, where: Where
 ) -> Blocks:
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     buffers: list[pickle.PickleBuffer] = []
     pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
@@ -223,10 +222,7 @@ def _on_ray(
     with ray_session(address, where.private_cpus, size) as cpus:
         check_actors(spec, where.actors, cpus)
         needs, first = where.on(ray.nodes(), spec)
-        # Where the driver is: on another node it would keep that from being ended as idle.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        kept = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(ProgressActor)
-        reported = kept.remote()
+        reported = ray.remote(num_cpus=0, max_restarts=-1)(ProgressActor).remote()
         read = (ray.put(spec.canonical_json()), ray.put(arena))
         crew = Samplers(plan, read, reported, needs, where.actors)
         poll = ProgressPoll(reported, tally.show)
