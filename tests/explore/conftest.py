@@ -37,7 +37,7 @@ def run_folder(ensemble_of, tmp_path_factory):
         ("overlaps", lsg_ray.overlaps(ensemble)),
         ("overlaps-LB", lsg_ray.overlaps(ensemble.part("LB"))),
         ("map", lsg_ray.embed(ensemble, method="pca")),
-        ("cluster", lsg_ray.clustering(ensemble)),
+        ("cluster", lsg_ray.clustering(ensemble, alignment="none")),
     ):
         stage = stage_of({"map": "embed"}.get(name, name.partition("-")[0]))
         save(stage, made, stage.options({}), str(folder / f"{name}.zarr"))
