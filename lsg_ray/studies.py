@@ -165,7 +165,9 @@ def _moments(ensemble: Ensemble, size: IsingStudy) -> dict[str, Any]:
         return {"moments": {}}
     if not ensemble.signs:
         return {"moments": {"correlations": False}}
-    patterns = {"low-rank": {}} if ensemble.n_rows >= size.min_configurations else {}
+    patterns: dict[str, Any] = (
+        {"low-rank": {}} if ensemble.n_rows >= size.min_configurations else {}
+    )
     return {"moments": {"correlations": False}, **patterns}
 
 

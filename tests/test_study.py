@@ -128,7 +128,7 @@ def test_run__computes_the_graph_and_resumes_it(spec, tmp_path):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for name in ("moments", "scan", "tap", "overlaps-RB (overlaps)"):
         assert name in page
-    assert (folder / "scan.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "figures" / "scan.png").read_bytes().startswith(b"\x89PNG")
     before = {name: (folder / f"{name}.zarr").stat().st_mtime_ns for name in spec.study}
     again = run(spec, folder, workers=0)
     assert again["study"].keys() == result["study"].keys()

@@ -186,9 +186,9 @@ def _by_response(target: Target, shrinkage: float | None) -> Fitted:
     h = _couplings_over(J, target)
     beliefs = belief_propagation((J, h), max_sweeps=CONFIG.sweeps)
     stable = bool(beliefs.converged[0] and np.abs(beliefs.m[0] - m).max() < CONFIG.matched)
-    own = deviation(beliefs.m[0], _response(matrix, beliefs.m[0]), target)
-    history = {"step": [0.0], "delta": [own[0]]}
-    return Fitted(J, h, stable, 1, own, history)
+    left = deviation(beliefs.m[0], _response(matrix, beliefs.m[0]), target)
+    history = {"step": [0.0], "delta": [left[0]]}
+    return Fitted(J, h, stable, 1, left, history)
 
 
 def _correlation_matrix(target: Target) -> tuple[Floats, Floats]:

@@ -186,10 +186,12 @@ def single_model(model: ModelLike) -> tuple[Array, Floats]:
     InputError
         As `lsg_ray.ising.model.IsingModel`.
     """
-    given = model[0] if isinstance(model, tuple) and len(model) == 2 else None
+    if not (isinstance(model, tuple) and len(model) == 2):
+        return _double_model(model)
+    given, fields = model
     if not (isinstance(given, np.ndarray) and given.dtype == np.float32):
         return _double_model(model)
-    h = as_numbers(model[1], "h").copy()
+    h = as_numbers(fields, "h").copy()
     check_couplings(given, h, RELATIVE_SINGLE)
     return given, h
 

@@ -151,7 +151,7 @@ def _hermite(
     inside = values[..., :-1, None] + width * (t * rise + t * (1 - t) * bend)
     inside[np.broadcast_to(broken[..., None], inside.shape)] = np.nan
     inside[..., 0] = values[..., :-1]  # also where the next value is NaN
-    line = inside.reshape(*values.shape[:-1], -1)
+    line = inside.reshape(*values.shape[:-1], inside.shape[-2] * inside.shape[-1])
     return np.concatenate([line, values[..., -1:]], axis=-1)
 
 

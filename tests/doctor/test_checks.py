@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import lsg_ray.kernels.compile  # noqa: F401 - refuses to load in some environments of the tests
 from lsg_ray import doctor
 from lsg_ray.cluster.session import _below
 from lsg_ray.doctor import clusters, installation, machine, measured, storage

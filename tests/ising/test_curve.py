@@ -187,3 +187,9 @@ def test_fields_of_monte_carlo__are_refined_too(independent):
     fields = finer["field"].values
     assert fields.tolist() == [-1.0, -0.5, 0.0, 0.5, 1.0]
     xarray.testing.assert_equal(finer, anneal_scan(model, sigma[None], fields, **options))
+
+
+def test_a_single_field__is_a_point():
+    d, s = through_slopes(np.array([[0.3]]), np.array([[0.5]]), np.array([[1.0]]), 4)
+    assert d.tolist() == [[0.3]]
+    assert s.tolist() == [[0.5]]
