@@ -81,9 +81,11 @@ def refined(xs: Floats, d: Floats) -> Floats:
 
     >>> refined(np.array([-1.0, 0.0, 1.0]), np.array([0.9, 0.88, 0.1])).tolist()
     [-1.0, 0.0, 0.5, 1.0]
+    >>> refined(np.array([0.0]), np.array([[0.5], [0.4]])).tolist()
+    [0.0]
     """
-    steps = np.abs(np.diff(d)).reshape(-1, len(xs) - 1)
-    steep = np.nan_to_num(steps).max(axis=0, initial=0.0) > VERDICT.steep
+    steps = np.nan_to_num(np.abs(np.diff(d)))
+    steep = steps.max(axis=tuple(range(steps.ndim - 1)), initial=0.0) > VERDICT.steep
     return np.sort(np.concatenate([xs, ((xs[1:] + xs[:-1]) / 2)[steep]]))
 
 

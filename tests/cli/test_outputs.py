@@ -22,11 +22,12 @@ from .conftest import listing
 
 #: Options that take text and name no place.
 WORDS = {
-    "address", "alpha", "alphas", "arguments", "betas", "clone_counts", "color", "columns",
-    "configurations", "cores", "dataset", "distances", "family", "fields", "flips", "fractions",
-    "gammas", "host", "id", "l1", "label", "method", "name", "network", "options", "overlaps",
-    "overrides", "pairs", "part", "radii", "ratios", "sigma", "sigmas", "sign_gammas", "sort",
-    "stage", "swaps", "temperatures", "token", "weights", "where", "widths",
+    "address", "against", "alpha", "alphas", "arguments", "betas", "choose", "clone_counts",
+    "color", "columns", "configurations", "cores", "dataset", "distances", "family", "fields",
+    "flips", "formats", "fractions", "gammas", "host", "id", "l1", "label", "method", "name",
+    "network", "options", "overlaps", "overrides", "pairs", "part", "radii", "ratios", "sigma",
+    "sigmas", "sign_gammas", "sort", "stage", "swaps", "temperatures", "token", "weights",
+    "where", "widths",
 }  # fmt: skip
 
 
