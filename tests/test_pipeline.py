@@ -39,7 +39,7 @@ def tiny(count=6, **ensemble):
 def no_report(monkeypatch):
     """Write a line in place of the report, which has tests of its own."""
 
-    def write(path, ensemble, dataset, outcomes, beside, spec, formats):
+    def write(path, ensemble, dataset, outcomes, beside, spec, formats=()):
         (path / "report.html").write_text(f"{ensemble.n_rows} {sorted(outcomes)}")
         return path / "report.html"
 

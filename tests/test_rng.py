@@ -33,6 +33,7 @@ def test_stages__are_fixed_numbers():
         "GLASS": 11,
         "LANDSCAPE": 12,
         "DATA": 13,
+        "WEIGHTS": 14,
     }
 
 

@@ -174,7 +174,7 @@ def edges(n: int, rows: int) -> tuple[float, float]:
     """Return (1 + √γ)² and λ* of n independent weights in so many rows.
 
     >>> edges(100, 100)
-    (4.0, 4.100402...)
+    (4.0, 4.195765...)
     """
     a, b = np.sqrt(max(rows - 2, 1)), np.sqrt(n)
     spread = CONFIG.quantile * (a + b) * (1 / a + 1 / b) ** (1 / 3)

@@ -37,7 +37,8 @@ def test_run__surveys_the_landscape_and_reports_it(tmp_path, small):
     folder, said = tmp_path / "r", []
     result = pipeline.run(relu_spec(6), folder, workers=0, log=said.append)
     names = set(os.listdir(folder))
-    assert names >= {f"{name}.zarr" for name in RESULTS} | {f"{name}.png" for name in FIGURES}
+    assert names >= {f"{name}.zarr" for name in RESULTS}
+    assert set(os.listdir(folder / "figures")) >= {f"{name}.png" for name in FIGURES}
     assert result["failed"] == []
     study = result["study"]
     assert study["paths-matching"]["train_barrier"] < study["paths-none"]["train_barrier"]

@@ -40,12 +40,14 @@ def reproduced_triples(results: Results) -> Measured:
     """Return the share of strong three-weight correlations that the model reproduces."""
     check = results.steps["check"]
     share, count = check.attrs["triples_reproduced"], check.attrs["triples_above"]
+    model = results.steps["model-full"]
     if not count:
-        return Measured(np.nan, np.nan, "no triple is beyond three standard errors")
+        none = Measured(np.nan, np.nan, "no triple is beyond three standard errors")
+        return of_fitted(none, model)
     note = f"{count} triples beyond three standard errors, within 50 %"
     error = float(np.sqrt(max(share * (1 - share), 1 / count) / count))
     measured = converged(Measured(float(share), error, note), check, flag="mc_converged")
-    return of_fitted(measured, results.steps["model-full"])
+    return of_fitted(measured, model)
 
 
 EXPERIMENT = Experiment(
