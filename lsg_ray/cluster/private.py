@@ -29,6 +29,14 @@ def ended_server() -> str | None:
     return next((name for name in ("raylet", "gcs_server") if name in ended), None)
 
 
+def is_late_start(error: Exception) -> bool:
+    """Return whether Ray gave its servers up, which did not find each other in the time it gives.
+
+    It raises a plain `Exception`; the time is fixed.
+    """
+    return "timed out during startup" in str(error)
+
+
 def abandon() -> None:
     """Kill what Ray started for this process, and keep it from waiting when the process ends."""
     if node := _own_node():

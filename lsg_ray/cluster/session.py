@@ -42,6 +42,9 @@ class SessionConfig:
     oom_retries: int = 5
     #: Seconds to wait for a cluster's port; Ray itself would wait for minutes.
     connect_seconds: float = 10.0
+    #: How often a private Ray is started anew where its servers did not find each other in the
+    #: 30 s that Ray itself waits, as on a busy machine.
+    start_retries: int = 2
 
 
 CONFIG = SessionConfig()
@@ -112,21 +115,29 @@ def _cluster_cpus() -> int:
 
 
 @contextlib.contextmanager
-def _connected(failed: Callable[[Exception], str], **options: Any) -> Iterator[None]:
+def _connected(
+    failed: Callable[[Exception], str], retries: int = 0, **options: Any
+) -> Iterator[None]:
     """Hold a connection to Ray; ``failed`` says why there is none."""
     import ray
 
     earlier = _below(os.getpid())
-    try:
-        with private.own_termination():
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise ClusterError(failed(error)) from error
-    except BaseException:
-        _kill(_below(os.getpid()) - earlier)
-        raise
+    while True:
+        try:
+            with private.own_termination():
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+            break
+        except MemoryError:
+            raise
+        except Exception as error:
+            # What has been started would stay until this process ends.
+            _kill(_below(os.getpid()) - earlier)
+            if not retries or not private.is_late_start(error):
+                raise ClusterError(failed(error)) from error
+            retries -= 1
+        except BaseException:
+            _kill(_below(os.getpid()) - earlier)
+            raise
     try:
         yield
     finally:
@@ -170,7 +181,7 @@ def _no_cluster(address: str, error: Exception) -> str:
 def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     private.require_token()
     with private.needed_servers(), _connected(
-        lambda error: f"Ray did not start on this machine: {error}",
+        lambda error: f"Ray did not start on this machine: {error}", CONFIG.start_retries,
         address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder,
         object_store_memory=max(CONFIG.object_store_bytes, 2 * object_bytes),
     ):  # fmt: skip

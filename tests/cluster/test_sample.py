@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 
-from lsg_ray.cluster import private
+from lsg_ray.cluster import private, session
 from lsg_ray.cluster.limits import available_cpus
 from lsg_ray.cluster.sample import sample
 from lsg_ray.cluster.session import TASK_EVENTS_VARIABLE, ray_session
@@ -146,6 +147,29 @@ def test_a_private_ray_without_a_token_is_refused(monkeypatch):
     monkeypatch.setattr("ray._raylet.get_authentication_mode", lambda: 0)
     with pytest.raises(ClusterError, match="would not ask for its token"), ray_session(cpus=1):
         pass
+
+
+def test_servers_that_find_each_other_too_late_are_started_anew(monkeypatch):
+    """As on a busy machine: what Ray raises there, from the place that it raises it at."""
+    services, late = ray._private.services, [True]
+    found = services.get_node
+
+    def get_node(*args):
+        if late.pop() if late else False:
+            raise Exception("The current node timed out during startup.")
+        return found(*args)
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    before = session._below(os.getpid())
+    with ray_session(cpus=1) as cpus:
+        assert (cpus, late) == (1, [])
+        assert ray.get(ray.remote(lambda: 7).remote()) == 7
+    assert session._below(os.getpid()) <= before
+
+    late[:] = [True] * (1 + session.CONFIG.start_retries)
+    with pytest.raises(ClusterError, match=r"did not start.*timed out"), ray_session(cpus=1):
+        pass
+    assert session._below(os.getpid()) <= before
 
 
 def test_memory_store_without_ray(spec, undisturbed):
