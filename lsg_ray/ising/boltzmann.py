@@ -42,14 +42,12 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import MOMENT_TOLERANCES, Target, as_sample, as_target
 from lsg_ray.ising.verification import verify_model
 from lsg_ray.registry import FIT_METHODS
-from lsg_ray.results.graph import compute, part_of, share
+from lsg_ray.results.graph import compute, part_of, share, stretch
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.statistics.views import Columns
 from lsg_ray.typing import Floats, Ints, MomentsLike, Progress
 
-#: Parts into which the progress of a fit, and that of its check, is divided.
-PROGRESS_STEPS = 500
 #: 1 − |m| that frozen weights are given if M is unknown.
 DEFAULT_PSEUDOCOUNT = 1e-3
 #: Couplings below this, in nats, may be noise of a fit to independent weights.
@@ -149,7 +147,7 @@ def fit_boltzmann(
     if source is not None:
         options["source"] = source if free is None else Columns(source, free)
     began = time.perf_counter()
-    fitting, checking = _halves(progress) if verify else (progress, None)
+    fitting, checking = _with_check(progress, declaration.check) if verify else (progress, None)
     fitted = declaration.run(
         inner, seconds=seconds, seed=seed, threads=threads, progress=fitting, **options
     )
@@ -250,26 +248,26 @@ def _part(whole: Target | Configurations, part: str) -> Target | Configurations:
     return whole.restrict(indices[part])
 
 
-def _halves(progress: Progress | None) -> tuple[Progress | None, Progress | None]:
-    """Return the progress of a fit and of its check, each half of what is shown.
+def _with_check(progress: Progress | None, share: float) -> tuple[Progress | None, Progress | None]:
+    """Return the progress of a fit and of its check, which takes a share of the time of both.
 
-    They take about as long as each other.  Of a fit that does not know its steps these are counted,
-    and the check is not shown.
+    Of a fit that does not know its steps these are counted, and the check is not shown.
     """
     if progress is None:
         return None, None
     known = [True]
+    fitting, checking = stretch(progress, 0.0, 1 - share), stretch(progress, 1 - share, 1.0)
 
     def fit(done: int, total: int) -> None:
         known[0] = total > 0
-        if known[0]:
-            progress(round(PROGRESS_STEPS * min(done / total, 1)), 2 * PROGRESS_STEPS)
+        if known[0] and fitting is not None:
+            fitting(done, total)
         else:
             progress(done, 0)
 
     def check(done: int, total: int) -> None:
-        if known[0]:
-            progress(PROGRESS_STEPS + round(PROGRESS_STEPS * done / total), 2 * PROGRESS_STEPS)
+        if known[0] and checking is not None:
+            checking(done, total)
 
     return fit, check
 

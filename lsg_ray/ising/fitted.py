@@ -46,12 +46,13 @@ class FitMethod:
     name: in `fit_boltzmann`, commands and studies; run: called with a `Target` without frozen
     weights and the keyword arguments seconds, seed, threads and progress, and options of its own;
     reads: ``moments``, or ``configurations`` where it also needs these, as the keyword argument
-    source.
+    source; check: share of the time of fit and check that the check takes, about, for progress.
     """
 
     name: str
     run: Callable[..., Fitted]
     reads: Literal["moments", "configurations"] = "moments"
+    check: float = 0.5
 
 
 def deviation(m: Floats, C: Floats, target: Target) -> Deviation:

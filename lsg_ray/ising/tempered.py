@@ -24,7 +24,7 @@ from lsg_ray.ising.targets import Target
 from lsg_ray.ising.tempering import Replicas, choose_betas
 from lsg_ray.kernels.bethe import neighbour_fields
 from lsg_ray.kernels.cavity import PRODUCT_LANES
-from lsg_ray.results.graph import part_of
+from lsg_ray.results.graph import stretch
 from lsg_ray.typing import Count, Floats, Natural, NonNegative, Positive, Several, Signs, Singles
 
 
@@ -37,6 +37,8 @@ class TemperedConfig:
     #: As in `lsg_ray.ising.climbing.Rates`: averages of weights that only replicas from higher
     #: temperatures turn over lag behind, and with larger steps swing ever wider.
     stable: float = 0.2
+    #: Share of the time of the fit that its first climb takes, about, for progress.
+    first_share: float = 0.25
 
 
 CONFIG = TemperedConfig()
@@ -96,7 +98,7 @@ def fit_tempered(
     seconds = None if run["seconds"] is None else run["seconds"] / 2
     first = fit_pcd(
         target, chains=chains, steps=steps, l2=l2, seed=run["seed"], threads=run["threads"],
-        seconds=seconds, progress=part_of(run["progress"], 0, 2),
+        seconds=seconds, progress=stretch(run["progress"], 0.0, CONFIG.first_share),
     )  # fmt: skip
     options: ChainOptions = {"seed": run["seed"], "method": "heat-bath", "threads": run["threads"]}
     # Trapped chains keep the m of their starts, against which fields grow without end.
@@ -109,7 +111,7 @@ def fit_tempered(
     rates = Rates(rate, final_rate, CONFIG.stable)
     fitted = climb(
         target, (model.J, model.h), coldest, steps, sweeps, rates, l2, seconds,
-        part_of(run["progress"], 1, 2),
+        stretch(run["progress"], CONFIG.first_share, 1.0),
     )  # fmt: skip
     trips = coldest.replicas.round_trips
     extra = {**fitted.extra, "temperatures": len(coldest.replicas.betas), "round_trips": trips}
@@ -171,4 +173,4 @@ class Coldest:
         return spins.T @ spins
 
 
-METHOD = FitMethod("tempered", fit_tempered)
+METHOD = FitMethod("tempered", fit_tempered, check=0.1)

@@ -52,6 +52,21 @@ def part_of(progress: Progress | None, part: int, parts: int) -> Progress | None
     return lambda done, total: progress(part * total + done, parts * total)
 
 
+def stretch(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """Return the progress of a computation that takes a share of the time of all, in thousandths.
+
+    >>> shown = []
+    >>> stretch(lambda done, total: shown.append((done, total)), 0.25, 1.0)(1, 3)
+    >>> shown
+    [(500, 1000)]
+    """
+    if progress is None:
+        return None
+    return lambda done, total: progress(
+        round(1000 * (begin + (end - begin) * min(done / total, 1))), 1000
+    )
+
+
 def counted(items: Sequence[Item], progress: Progress | None) -> Iterator[Item]:
     """Yield items, and report each as it is done with."""
     for done, item in enumerate(items, 1):

@@ -22,6 +22,19 @@ def test_fit_and_check__are_halves(method):
     assert sum(500 < each < 1000 for each in done) > 3
 
 
+def test_check_of_tempered_chains__is_a_tenth():
+    sigma = np.random.default_rng(0).choice([-1, 1], (200, 6)).astype(np.int8)
+    seen = []
+    lsg_ray.fit_boltzmann(
+        sigma, method="tempered", steps=20, ladders=4, burn_in=5,
+        progress=lambda *report: seen.append(report),
+    )  # fmt: skip
+    done = [done for done, _ in seen]
+    assert {total for _, total in seen} == {1000}
+    assert done == sorted(done)
+    assert {225, 900, 1000} <= {*done}  # the climbs of the chains and of the ladders, and the check
+
+
 def test_fit_without_check__is_the_whole():
     sigma = np.random.default_rng(0).choice([-1, 1], (200, 6)).astype(np.int8)
     seen = []
