@@ -133,27 +133,22 @@ def add_product(splits, entries, table, rows, weights, z):
     for number in range(weights.shape[0]):
         block = weights[number]
         for tile in range(splits.shape[1] - 1):
-            for r in range(0, n - 1, 2):
-                if number == 0 and tile == 0:
-                    _fetch(splits, entries, rows, r)
-                    _fetch(splits, entries, rows, r + 1)
-                begin, other = splits[rows[r], tile], splits[rows[r + 1], tile]
-                size = splits[rows[r], tile + 1] - begin
-                other_size = splits[rows[r + 1], tile + 1] - other
-                offset = r * z.shape[1] + number * width
-                next_offset = offset + z.shape[1]
-                both = min(size, other_size)
-                _gather_two(
-                    entries, table, block, z, (begin, other), both, (offset, next_offset), 0
-                )
-                _gather(entries, table, block, z, (begin + both,), size - both, (offset,), 0)
-                _gather(
-                    entries, table, block, z, (other + both,), other_size - both, (next_offset,), 0
-                )
-            if n % 2 == 1:
-                begin, end = splits[rows[n - 1], tile], splits[rows[n - 1], tile + 1]
-                offset = (n - 1) * z.shape[1] + number * width
-                _gather(entries, table, block, z, (begin,), end - begin, (offset,), 0)
+            for r in range(0, n, 2):
+                pair = min(2, n - r)
+                other = rows[r + pair - 1]
+                begins = splits[rows[r], tile], splits[other, tile]
+                sizes = splits[rows[r], tile + 1] - begins[0], splits[other, tile + 1] - begins[1]
+                first = r * z.shape[1] + number * width
+                offsets = first, first + z.shape[1]
+                both = 0
+                if pair == 2:
+                    both = min(sizes[0], sizes[1])
+                    _gather_two(entries, table, block, z, begins, both, offsets, 0)
+                for m in range(pair):
+                    if number == 0 and tile == 0:
+                        _fetch(splits, entries, rows, r + m)
+                    begin, rest = begins[m] + both, sizes[m] - both
+                    _gather(entries, table, block, z, (begin,), rest, (offsets[m],), 0)
 
 
 @kernel
