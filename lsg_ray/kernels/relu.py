@@ -74,12 +74,12 @@ def _aligned(count):
 def _room(batch, widths, layers, size):
     """Return scratch for mini-batches, and zeros where it is padded."""
     rows, lanes, last = padded(batch, 4), padded(batch, 16), layers[widths.size - 2]
-    columns, widest = last[3] + last[2], layers[:, 2].max()
+    columns, widest = last[3] + last[2] + 16, layers[:, 2].max() + 16
     classes = widths[widths.size - 1]
     return _Room(
         _aligned(rows * columns).reshape(rows, columns),
         np.empty(rows, np.int64),
-        _aligned(widest * padded(widths[1:].max(), 16)),
+        _aligned(widest * (padded(widths[1:].max(), 16) + 16)),
         _aligned(rows * padded(classes, 16)).reshape(rows, padded(classes, 16)),
         _aligned(2 * padded(classes, 4) * lanes).reshape(2, padded(classes, 4), lanes),
         _aligned(5 * lanes).reshape(5, lanes),
@@ -113,7 +113,8 @@ def _forward(a, n, first, layers, widths, biases, slope, flat, turned, z):
     for layer in range(first, n_layers):
         weights = _matrix(flat, layers, layer)
         inputs, width = widths[layer] + biases, padded(widths[layer + 1], 16)
-        across = turned[: inputs * width].reshape(inputs, width)
+        # Rows a power of two long would all be at the same few places of the caches.
+        across = turned[: inputs * (width + 16)].reshape(inputs, width + 16)
         for i in range(weights.shape[0]):
             for k in range(inputs):
                 across[k, i] = weights[i, k]
