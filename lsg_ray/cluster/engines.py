@@ -6,13 +6,14 @@ two engines are not the same bytes; a store that is there keeps its own.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 
 from lsg_ray.cluster.session import on_cluster, ray_session
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.location import locate
-from lsg_ray.errors import InputError, StoreError
-from lsg_ray.networks.solvers.thread_blocks import check_gpu, unfit
+from lsg_ray.errors import InputError, SpecError, StoreError
+from lsg_ray.networks.solvers.thread_blocks import check_gpu
 from lsg_ray.spec import Spec
 from lsg_ray.typing import PathOrUrl
 
@@ -23,8 +24,8 @@ def with_engine(
     """Return a specification whose engine is named, and is there.
 
     ``auto`` is the engine of the store at ``url`` where there is one; else, with a GPU, ``cuda``
-    where numba-cuda is installed and the network fits into a thread block, or ``torch``; else
-    ``numba``.
+    where numba-cuda is installed and it trains such networks, which must fit into a thread block,
+    or ``torch``; else ``numba``.
 
     Raises
     ------
@@ -38,13 +39,17 @@ def with_engine(
         _require_gpu(address, workers)
         return spec
     chosen = None if url is None else _engine_of_store(url)
-    if chosen is None:
-        there = _on_gpus(address, workers)
-        if unfit(spec.network) is not None:
-            there = [name for name in there if name != "cuda"]
-        chosen = there[0] if there else "numba"
-    named = spec.replace(training={"engine": chosen})
+    there = [*_on_gpus(address, workers), "numba"] if chosen is None else [chosen]
+    named = _with_first(spec, there)
     return with_engine(named, url, address, workers)
+
+
+def _with_first(spec: Spec, engines: list[str]) -> Spec:
+    """Return the specification with the first of some engines that trains such networks."""
+    for engine in engines[:-1]:
+        with contextlib.suppress(SpecError):
+            return spec.replace(training={"engine": engine})
+    return spec.replace(training={"engine": engines[-1]})
 
 
 def _engine_of_store(url: PathOrUrl) -> str | None:

@@ -4,8 +4,9 @@ Four fifths of the pixels of MNIST are black.  A first layer that skips them nee
 multiply-adds of a dense product, and no copy of the mini-batch: it reads the examples where they
 are, in rows of 32-bit words, input and number of the value.  (Pixels have 256 values; examples in
 random order come from memory, so bytes count.)  Weights are laid out input by input in blocks of
-at most 64 units, ``[block, input, unit]``: the pre-activations (or the errors) of one example are
-held in registers while its entries are gone through.
+at most 64 units, ``[block, input, unit]``: the pre-activations (or the errors) of an example are
+held in registers while its entries are gone through.  That is done tile by tile of inputs, so that
+weights in use stay in the caches; each sum still has its terms in their order.
 """
 
 from __future__ import annotations
@@ -16,80 +17,80 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lsg_ray.kernels.compile import kernel
+from lsg_ray.kernels.elementary import prefetch
+from lsg_ray.kernels.vectors import WORD, spread
 
 #: Units of a vector register, and of the widest block of weights.
 VECTOR_UNITS, MAX_BLOCK_UNITS = 16, 64
 #: Examples between the prefetch of one and its use.
 PREFETCH_AHEAD = 2
+_HALF_WORD, _VECTOR = ir.IntType(32), ir.VectorType(ir.FloatType(), VECTOR_UNITS)
 
 
-def _vector_loop(sums):
-    """Return an intrinsic that adds weighted rows into registers, or a register into rows."""
+def _vector_loop(sums, examples):
+    """Return an intrinsic that adds weighted rows into registers, or registers into rows.
+
+    It does so for some examples side by side, over equally many entries of each: each sum waits for
+    its last term.  ``block`` (inputs, width) begins with the weights of input ``origin``.
+    """
 
     def codegen(context, builder, signature, arguments):
-        # Each instance serves one number of vectors; a row of a block has that many vectors.
-        pointers = [
-            context.make_array(kind)(context, builder, value).data
+        views = [
+            context.make_array(kind)(context, builder, value)
             for kind, value in zip(signature.args[:4], arguments[:4], strict=True)
         ]
-        entries, table, block, out = pointers
-        begin, end, offset = arguments[4:7]
-        vectors = signature.args[7].literal_value
-        vector = ir.VectorType(ir.FloatType(), VECTOR_UNITS)
-        width = ir.Constant(ir.IntType(64), vectors * VECTOR_UNITS)
+        entries, table, block, out = (view.data for view in views)
+        width = cgutils.unpack_tuple(builder, views[2].shape, 2)[1]
+        begins, offsets = (cgutils.unpack_tuple(builder, arguments[n], examples) for n in (4, 6))
+        block = builder.gep(block, [builder.neg(builder.mul(arguments[7], width))])
 
-        def vector_pointer(base, start, number):
-            element = builder.add(start, ir.Constant(ir.IntType(64), number * VECTOR_UNITS))
-            return builder.bitcast(builder.gep(base, [element]), vector.as_pointer())
+        def place(base, start, number):
+            element = builder.add(start, WORD(number * VECTOR_UNITS))
+            return builder.bitcast(builder.gep(base, [element]), _VECTOR.as_pointer())
 
-        registers = []
-        for number in range(vectors):
-            slot = cgutils.alloca_once(builder, vector)
-            builder.store(builder.load(vector_pointer(out, offset, number), align=4), slot)
-            registers.append(slot)
-        with cgutils.for_range_slice(
-            builder, begin, end, ir.Constant(ir.IntType(64), 1), intp=ir.IntType(64)
-        ) as (at, _):
-            word = builder.load(builder.gep(entries, [at]))
-            index = builder.lshr(word, ir.Constant(ir.IntType(32), 16))
-            index = builder.zext(index, ir.IntType(64))
-            code = builder.and_(word, ir.Constant(ir.IntType(32), 0xFFFF))
-            code = builder.zext(code, ir.IntType(64))
-            scalar = builder.load(builder.gep(table, [code]))
-            lane = builder.insert_element(
-                ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
-            )
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), VECTOR_UNITS), [0] * VECTOR_UNITS)
-            value = builder.shuffle_vector(lane, ir.Constant(vector, ir.Undefined), mask)
-            row = builder.mul(index, width)
-            for number, slot in enumerate(registers):
-                pointer = vector_pointer(block, row, number)
-                weight = builder.load(pointer, align=4)
-                register = builder.load(slot)
-                old, factor = (register, weight) if sums else (weight, register)
-                product = builder.fmul(value, factor, flags=("contract",))
-                new = builder.fadd(product, old, flags=("contract",))
-                if sums:
-                    builder.store(new, slot)
-                else:
-                    builder.store(new, pointer, align=4)
-        if sums:
-            for number, slot in enumerate(registers):
-                builder.store(builder.load(slot), vector_pointer(out, offset, number), align=4)
+        def register(offset, number):
+            slot = cgutils.alloca_once(builder, _VECTOR)
+            builder.store(builder.load(place(out, offset, number), align=4), slot)
+            return slot
+
+        def add(value, at, slot):
+            weight, own = builder.load(at, align=4), builder.load(slot)
+            old, factor = (own, weight) if sums else (weight, own)
+            new = builder.fmul(value, factor, flags=("contract",))
+            new = builder.fadd(new, old, flags=("contract",))
+            builder.store(new, slot if sums else at, align=64 if sums else 4)
+
+        for vectors in range(1, MAX_BLOCK_UNITS // VECTOR_UNITS + 1):
+            row_size = WORD(vectors * VECTOR_UNITS)
+            with builder.if_then(builder.icmp_signed("==", width, row_size)):
+                registers = [[register(offset, n) for n in range(vectors)] for offset in offsets]
+                with cgutils.for_range(builder, arguments[5], intp=WORD) as loop:
+                    for begin, slots in zip(begins, registers, strict=True):
+                        position = builder.add(begin, loop.index)
+                        entry = builder.load(builder.gep(entries, [position]))
+                        index = builder.zext(builder.lshr(entry, _HALF_WORD(16)), WORD)
+                        code = builder.zext(builder.and_(entry, _HALF_WORD(0xFFFF)), WORD)
+                        value = builder.load(builder.gep(table, [code]))
+                        value = spread(builder, value, VECTOR_UNITS)
+                        row = builder.mul(index, row_size)
+                        for number, slot in enumerate(slots):
+                            add(value, place(block, row, number), slot)
+                for offset, slots in zip(offsets, registers, strict=True):
+                    for number, slot in enumerate(slots if sums else []):
+                        builder.store(builder.load(slot), place(out, offset, number), align=4)
         return context.get_dummy_value()
 
-    def typed(typing_context, entries, table, block, out, begin, end, offset, vectors):
-        if not isinstance(vectors, types.IntegerLiteral):
-            return None
-        indices = (types.int64, types.int64, types.int64)
-        return types.void(entries, table, block, out, *indices, vectors), codegen
+    def typed(typing_context, entries, table, block, out, begins, count, offsets, origin):
+        each = types.UniTuple(types.int64, examples)
+        result = types.void(entries, table, block, out, each, types.int64, each, types.int64)
+        return result, codegen
 
-    return intrinsic(prefer_literal=True)(typed)
+    return intrinsic(typed)
 
 
-#: out[offset:] += Σ_k value_k block[index_k], k from begin to end, and its transpose.
-_gather = _vector_loop(sums=True)
-_scatter = _vector_loop(sums=False)
+#: out[offset:] += Σ_k value_k block[index_k] over entries from begin on, and its transpose.
+_gather, _gather_two = _vector_loop(True, 1), _vector_loop(True, 2)
+_scatter = _vector_loop(False, 1)
 
 
 @intrinsic
@@ -110,68 +111,82 @@ def _prefetch(typing_context, array, index):
 
 
 @kernel
-def _fetch(starts, entries, rows, r):
+def _fetch(splits, entries, rows, r):
     """Ask for the entries of an example to come, and for the start of a later one.
 
     Examples come in random order, from far apart: most of the time would be waiting for memory.
     """
+    last = splits.shape[1] - 1
     ahead = r + 2 * PREFETCH_AHEAD
     if ahead < rows.shape[0]:
-        _prefetch(starts, rows[ahead])
+        prefetch(splits, rows[ahead], 0)
     ahead = r + PREFETCH_AHEAD
     if ahead < rows.shape[0]:
-        for k in range(starts[rows[ahead]], starts[rows[ahead] + 1], 16):
+        for k in range(splits[rows[ahead], 0], splits[rows[ahead], last], 16):
             _prefetch(entries, k)
 
 
 @kernel
-def sparse_product(starts, entries, table, rows, weights, z):
-    """Z = x[rows] @ wᵀ: pre-activations (rows, units) float32 of examples given as sparse rows.
-
-    Example a has entries k from ``starts[a]`` to ``starts[a + 1]`` (int64): the upper half of
-    ``entries[k]`` (uint32) is the input, the lower half the index of the value in ``table``
-    (float32); rows (n,) int64; weights (blocks, inputs, width) float32, width a multiple of 16, at
-    most 64; z (n, blocks * width) float32, overwritten.
-    """
-    width = weights.shape[2]
-    z[:] = 0
+def add_product(splits, entries, table, rows, weights, z):
+    """Add x[rows] @ wᵀ to the first blocks * width columns of z; arrays as in `sparse_product`."""
+    n, width = rows.shape[0], weights.shape[2]
     for number in range(weights.shape[0]):
         block = weights[number]
-        for r in range(rows.shape[0]):
-            if number == 0:
-                _fetch(starts, entries, rows, r)
-            begin, end = starts[rows[r]], starts[rows[r] + 1]
-            offset = r * z.shape[1] + number * width
-            if width == 64:
-                _gather(entries, table, block, z, begin, end, offset, 4)
-            elif width == 48:
-                _gather(entries, table, block, z, begin, end, offset, 3)
-            elif width == 32:
-                _gather(entries, table, block, z, begin, end, offset, 2)
-            else:
-                _gather(entries, table, block, z, begin, end, offset, 1)
+        for tile in range(splits.shape[1] - 1):
+            for r in range(0, n, 2):
+                pair = min(2, n - r)
+                other = rows[r + pair - 1]
+                begins = splits[rows[r], tile], splits[other, tile]
+                sizes = splits[rows[r], tile + 1] - begins[0], splits[other, tile + 1] - begins[1]
+                first = r * z.shape[1] + number * width
+                offsets = first, first + z.shape[1]
+                both = 0
+                if pair == 2:
+                    both = min(sizes[0], sizes[1])
+                    _gather_two(entries, table, block, z, begins, both, offsets, 0)
+                for m in range(pair):
+                    if number == 0 and tile == 0:
+                        _fetch(splits, entries, rows, r + m)
+                    begin, rest = begins[m] + both, sizes[m] - both
+                    _gather(entries, table, block, z, (begin,), rest, (offsets[m],), 0)
 
 
 @kernel
-def sparse_gradient(starts, entries, table, rows, delta, gradient):
+def sparse_product(splits, entries, table, rows, weights, z):
+    """Z = x[rows] @ wᵀ: pre-activations (rows, units) float32 of examples given as sparse rows.
+
+    Example a has entries k from ``splits[a, 0]`` to ``splits[a, -1]`` (int64), of tiles of inputs
+    one after another, which begin at the other splits: the upper half of ``entries[k]`` (uint32) is
+    the input, the lower half the index of the value in ``table`` (float32); rows (n,) int64;
+    weights (blocks, inputs, width) float32, width a multiple of 16, at most 64; z (n, blocks *
+    width) float32, overwritten.
+    """
+    z[:] = 0
+    add_product(splits, entries, table, rows, weights, z)
+
+
+@kernel
+def add_gradient(splits, entries, table, rows, tile, delta, column, origin, own):
+    """Add deltaᵀ @ x[rows] of a block of units and a tile of inputs to own (inputs, width).
+
+    delta (n, columns): the errors of the block from ``column`` on; origin: first input of the tile.
+    """
+    for r in range(rows.shape[0]):
+        begin, end = splits[rows[r], tile], splits[rows[r], tile + 1]
+        offset = r * delta.shape[1] + column
+        _scatter(entries, table, own, delta, (begin,), end - begin, (offset,), origin)
+
+
+@kernel
+def sparse_gradient(splits, entries, table, rows, delta, gradient):
     """Gradient of the weights: deltaᵀ @ x[rows] in their layout; arrays as in `sparse_product`.
 
     delta (n, blocks * width) float32; gradient (blocks, inputs, width), overwritten.
     """
-    width = gradient.shape[2]
     for number in range(gradient.shape[0]):
         block = gradient[number]
         block[:] = 0
-        for r in range(rows.shape[0]):
-            if number == 0:
-                _fetch(starts, entries, rows, r)
-            begin, end = starts[rows[r]], starts[rows[r] + 1]
-            offset = r * delta.shape[1] + number * width
-            if width == 64:
-                _scatter(entries, table, block, delta, begin, end, offset, 4)
-            elif width == 48:
-                _scatter(entries, table, block, delta, begin, end, offset, 3)
-            elif width == 32:
-                _scatter(entries, table, block, delta, begin, end, offset, 2)
-            else:
-                _scatter(entries, table, block, delta, begin, end, offset, 1)
+        for tile in range(splits.shape[1] - 1):
+            add_gradient(
+                splits, entries, table, rows, tile, delta, number * gradient.shape[2], 0, block
+            )

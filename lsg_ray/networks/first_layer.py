@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
 from lsg_ray.networks.threads import default_device
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MAX_SPARSE_DENSITY = 0.35
 #: Largest numbers of inputs, and of different values of them, in sparse rows: 16 bits each.
 MAX_SPARSE_VALUES = 1 << 16
+#: Bytes of the first layer's weights of a block of units that are gone through at a time.
+TILE_BYTES = 1 << 17
 
 #: Rows of examples: of each network (networks, n), or a slice for all.
 Rows: TypeAlias = "Tensor | slice"
@@ -123,11 +126,27 @@ class SparseInputs:
             read_only(entries, np.uint32),
             read_only(table, np.float32),
         )
+        self._splits: dict[int, Ints] = {}
 
     device = "cpu"
 
     def __len__(self) -> int:
         return int(self.shape[0])
+
+    def tiles(self, width: int) -> tuple[Ints, NDArray[np.uint32], Singles]:
+        """Return what kernels need, for blocks of ``width`` units: splits, entries and table."""
+        tiles = -(-4 * width * self.shape[1] // TILE_BYTES)
+        if tiles not in self._splits:
+            starts, entries, _ = self.entries
+            splits = np.empty((len(self), tiles + 1), np.int64)
+            splits[:, 0], splits[:, tiles] = starts[:-1], starts[1:]
+            for tile in range(1, tiles):
+                before = np.zeros(len(entries) + 1, np.int64)
+                inputs = tile * -(-self.shape[1] // tiles)
+                np.cumsum((entries >> 16) < inputs, out=before[1:])
+                splits[:, tile] = starts[:-1] + before[starts[1:]] - before[starts[:-1]]
+            self._splits[tiles] = splits
+        return self._splits[tiles], *self.entries[1:]
 
     def dense(self, rows: int | None = None) -> Singles:
         """Return the first examples (rows, inputs), or all."""
@@ -174,10 +193,10 @@ class SparseInputs:
 
         from lsg_ray.kernels.sparse import sparse_product
 
-        numbers = self._numbers(rows, len(packed))
+        numbers, examples = self._numbers(rows, len(packed)), self.tiles(packed.shape[3])
         z = torch.empty(len(packed), len(numbers[0]), packed.shape[1] * packed.shape[3])
         for rows_of, weights, out in zip(numbers, packed.numpy(), z.numpy(), strict=True):
-            sparse_product(*self.entries, rows_of, weights, out)
+            sparse_product(*examples, rows_of, weights, out)
         return z
 
     def gradient(self, delta: Tensor, rows: Rows) -> Tensor:
@@ -186,15 +205,15 @@ class SparseInputs:
 
         from lsg_ray.kernels.sparse import sparse_gradient
 
-        numbers = self._numbers(rows, len(delta))
         width, units = self.width(delta.shape[2]), delta.shape[2]
+        numbers, examples = self._numbers(rows, len(delta)), self.tiles(width)
         blocks = -(-units // width)
         gradient = torch.empty(len(delta), blocks, self.shape[1], width)
         gap = blocks * width - units
         padded = torch.nn.functional.pad(delta, (0, gap)) if gap else delta
         deltas = padded.contiguous().numpy()
         for rows_of, own, out in zip(numbers, deltas, gradient.numpy(), strict=True):
-            sparse_gradient(*self.entries, rows_of, own, out)
+            sparse_gradient(*examples, rows_of, own, out)
         return gradient
 
     def _numbers(self, rows: Rows, networks: int) -> Sequence[Ints]:

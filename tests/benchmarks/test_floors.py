@@ -146,8 +146,8 @@ def amp(n, count):
     words = rng.integers(0, 2**32, (count, -(-n // 32)), dtype=np.uint32)
     fields = reinforced_amp.amp(words, n, reinforced_amp.Options(), rng)
     next(fields)
-    # Each bit twice: its sign is turned (an exclusive or, two shifts), and it is added.
-    return Loop(f"AMP, N = {n}, P = {count}", lambda: next(fields), 8.0 * n * count,
+    # Each bit twice: it is a mask that makes a sign, and a number times that is added.
+    return Loop(f"AMP, N = {n}, P = {count}", lambda: next(fields), 6.0 * n * count,
                 n * count / 8, n * count / 8, np.float32)  # fmt: skip
 
 

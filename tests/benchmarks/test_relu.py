@@ -1,12 +1,13 @@
-"""Training of stacked ReLU networks against PyTorch modules one by one, on one thread each.
+"""Training of ReLU networks by both engines against PyTorch modules one by one, on one thread each.
 
-Both go through the same batches, and record the mean loss and accuracy of each pass and those of
+All go through the same batches, and record the mean loss and accuracy of each pass and those of
 the test set after it.  At toy size an ordinary test; at full size (pixels of MNIST):
 
     pytest tests/benchmarks/test_relu.py --benchmark-enable -s
 """
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,8 +25,9 @@ from lsg_ray.spec import NetworkSpec, Spec, TrainingSpec, parse_spec
 
 #: Networks that PyTorch trains in each repeat, and repeats.
 MODULES, REPEATS = 2, 5
-#: Hidden units, and what is promised: times that PyTorch takes as long.
-WIDTHS = {64: 3.0, 128: 1.5, 256: 1.0, 512: 1.0, 1024: 1.0}
+#: Hidden units, and what is promised of each engine: times that PyTorch takes as long.
+ENGINES = ("torch", "numba")
+WIDTHS = {64: (3.0, 3.5), 128: (1.5, 2.0), 256: (1.0, 1.5), 512: (1.0, 1.5), 1024: (1.0, 1.5)}
 
 
 def _spec(full: bool, width: int, batch: int, optimizer: str) -> Spec:
@@ -110,29 +112,35 @@ def test_training_against_modules(full, width, batch, optimizer):
         pytest.skip(f"needs the images of {spec.dataset.name}: {error}")
     train, test = _tensors(data.train, 12_000), _tensors(data.test, 2_000)
     network, training = spec.network, spec.training
+    by_engine = [training.model_copy(update={"engine": engine}) for engine in ENGINES]
     seeds = [seed_sequence(0, Stream.TRIAL, k, 0) for k in range(spec.stack)]
     sets = [(as_inputs(x.numpy(), "cpu"), y) for x, y in (train, test)]
     steps = -(-len(train[0]) // batch) * training.epochs
 
-    def stacked():
+    def stacked(training):
         return train_networks(network, training, *sets, seeds)
 
     def modules():
         return [train_module(network, training, train, test, seed) for seed in seeds[:MODULES]]
 
     with one_thread():
-        curves = stacked().curves[:MODULES]
-        np.testing.assert_allclose(curves, modules(), rtol=5e-3, atol=5e-3)
-        count = min(MODULES, spec.stack)
+        count, expected = min(MODULES, spec.stack), modules()
+        for own in by_engine:
+            curves = stacked(own).curves[:MODULES]
+            np.testing.assert_allclose(curves, expected, rtol=5e-3, atol=5e-3)
         times = np.array(
             [
-                (_seconds(modules) / count, _seconds(stacked) / spec.stack)
+                (
+                    _seconds(modules) / count,
+                    *(_seconds(partial(stacked, own)) / spec.stack for own in by_engine),
+                )
                 for _ in range(REPEATS if full else 1)
             ]
         )
-    theirs, ours = np.median(times, axis=0) / steps * 1e6
-    ratio = float(np.median(times[:, 0] / times[:, 1]))
-    print(f"\n{network.widths}, batch {batch}, {optimizer}, stack {spec.stack}: {ours:.0f} µs a "
-          f"step and network, PyTorch {theirs:.0f} µs, ratio {ratio:.2f}")  # fmt: skip
-    if full:
-        assert ratio >= WIDTHS[width]
+    theirs, *ours = np.median(times, axis=0) / steps * 1e6
+    ratios = np.median(times[:, :1] / times[:, 1:], axis=0)
+    print(f"\n{network.widths}, batch {batch}, {optimizer}, stack {spec.stack}: a step and network "
+          f"of PyTorch {theirs:.0f} µs")  # fmt: skip
+    for engine, own, ratio, promised in zip(ENGINES, ours, ratios, WIDTHS[width], strict=True):
+        print(f"engine {engine}: {own:.0f} µs, ratio {ratio:.2f}")
+        assert not full or ratio >= promised

@@ -96,7 +96,16 @@ def test_networks_that_fit_no_thread_block_are_refused_with_their_size():
     with pytest.raises(SpecError, match=r"needs 386 KiB of shared memory .* has 227"):
         _spec("cuda", network={"widths": [20, 300, 10]})
     with pytest.raises(SpecError, match=r"training\.engine: 'auto' given"):
-        parse_spec({"network": {"family": "relu"}, "training": {"engine": "auto"}})
+        parse_spec({"network": {"family": "binarised"}, "training": {"engine": "auto"}})
+
+
+@pytest.mark.parametrize(("torch_sees", "chosen"), [(True, "torch"), (False, "numba")])
+def test_auto_is_an_engine_that_trains_such_networks(monkeypatch, torch_sees, chosen):
+    """Where cuda is there, too: it has no ReLU networks."""
+    monkeypatch.setattr(launch, "missing", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: torch_sees)
+    spec = parse_spec({"network": {"family": "relu"}, "training": {"engine": "auto"}})
+    assert with_engine(spec, "memory://none", None, 0).training.engine == chosen
 
 
 @pytest.mark.parametrize(

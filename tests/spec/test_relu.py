@@ -83,7 +83,10 @@ def test_relu__what_is_given_is_kept_and_the_rest_filled(fields):
 @given(relu_fields, st.data())
 def test_relu__misfits_are_refused_each_with_its_line(fields, data):
     misfits = {
-        ("training", "engine"): ("numba", "'numba' given; relu networks have 'torch'"),
+        ("training", "engine"): (
+            "cuda",
+            "'cuda' given; relu networks have 'torch', 'numba' or 'auto'",
+        ),
         ("training", "initial_std"): (0.1, "0.1 given; relu networks have 0.0"),
         ("ensemble", "draws"): (100, "100 given; relu networks have 1"),
         ("ensemble", "store_fields"): (True, "true given; relu networks have false"),

@@ -1,8 +1,12 @@
 """Training of ReLU networks, many at a time (spin-glass-lens paper, Sec. 4, App. A.4).
 
 Every network of a stack starts from its own weights and goes through the examples in its own
-order, as if it were alone; batched products and optimiser steps save the overhead of calls, which
-dominates for small networks.
+order, as if it were alone.  Two engines train:
+
+- ``torch``: batched products and optimizer steps of the stack, on CPU or CUDA
+  (`lsg_ray.networks.solvers.stacked_descent`).
+- ``numba``: one network after another, each step in the caches of one core
+  (`lsg_ray.networks.solvers.single_descent`); weights differ from those by rounding.
 
 Of a network whose scores have a scale α (`network.options`) the loss is divided by α², so that its
 outputs move at the same speed whatever α is: weights move less the larger it is (L. Chizat,
@@ -11,7 +15,7 @@ E. Oyallon, F. Bach, NeurIPS 2019, arXiv:1812.07956).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,16 +30,9 @@ from lsg_ray.networks.families.relu import CURVES, Arena, fixed_field, measured
 from lsg_ray.networks.family import not_neutral
 from lsg_ray.networks.first_layer import Inputs
 from lsg_ray.networks.initial_weights import initial_weights
-from lsg_ray.networks.relu_network import (
-    Evaluation,
-    Layer,
-    Step,
-    evaluate_layers,
-    flat_of,
-    layers_of,
-    loss_step,
-    output_scale,
-)
+from lsg_ray.networks.relu_network import Evaluation, evaluate_layers, flat_of, layers_of, loss_step
+from lsg_ray.networks.solvers.single_descent import SingleDescent, warm_up
+from lsg_ray.networks.solvers.stacked_descent import Arithmetic, StackedDescent
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.rng import Stream, seed_sequence
@@ -77,13 +74,6 @@ class DescentOptions(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False
         description="Initial variance C of weights, times their number of inputs; null for the "
         "uniform distribution of Glorot and Bengio.",
     )  # fmt: skip
-
-
-class Arithmetic(NamedTuple):
-    """What is computed of a stack of networks: loss and gradients of a batch; an evaluation."""
-
-    step: Callable[..., Step]
-    evaluate: Callable[..., Evaluation]
 
 
 RELU = Arithmetic(loss_step, evaluate_layers)
@@ -162,10 +152,17 @@ def train_networks(
     if drawn is None:
         drawn = initial_weights(network, training, seeds)
     layers = layers_of(network, torch.from_numpy(drawn).to(inputs.device, inputs.dtype), inputs)
-    descent = _Descent(network, training, layers, arithmetic)
-    if related.reference is not None:
-        signs = torch.from_numpy(related.reference).to(inputs.device, inputs.dtype)
-        descent.pull_to(layers_of(network, signs, inputs), related.penalty)
+    descent: StackedDescent | SingleDescent
+    if training.engine == "auto":
+        raise InputError("training.engine: auto given; a run names an engine, and so must this")
+    if training.engine == "numba":
+        descent = SingleDescent(network, training, layers, inputs, times)
+        layers = descent.layers
+    else:
+        descent = StackedDescent(network, training, layers, arithmetic)
+        if related.reference is not None:
+            signs = torch.from_numpy(related.reference).to(inputs.device, inputs.dtype)
+            descent.pull_to(layers_of(network, signs, inputs), related.penalty)
     orders = [trial_generator(seed, Purpose.ORDER) for seed in seeds]
     n, networks = len(inputs), len(seeds)
     curves = np.full((networks, training.epochs, len(CURVES)), np.nan, np.float32)
@@ -214,74 +211,6 @@ def train_networks(
     return Solutions(weights, epochs, curves, reached, final[0], final[1], snapshots)
 
 
-class _Descent:
-    """Training state of a stack of networks: torch's fused optimiser and its learning rate."""
-
-    def __init__(
-        self,
-        network: NetworkSpec,
-        training: TrainingSpec,
-        layers: list[Layer],
-        arithmetic: Arithmetic,
-    ) -> None:
-        import torch
-
-        self.network, self.training, self.layers = network, training, layers
-        self.arithmetic = arithmetic
-        self.steps = 0
-        self._signs: list[Layer] = []
-        self._penalty = 0.0
-        tensors = [tensor for layer in layers for tensor in layer.tensors]
-        kind: Any = torch.optim.SGD
-        own: dict[str, Any] = {"momentum": training.momentum}
-        if training.optimizer == "adam":
-            kind = torch.optim.Adam
-            own = {"betas": (training.beta1, training.beta2), "eps": training.epsilon}
-        rate, decay = training.learning_rate, training.gamma
-        self.optimizer = kind(tensors, lr=rate, weight_decay=decay, fused=True, **own)
-        steps = training.decay_steps or 2**62
-        self.rate = torch.optim.lr_scheduler.StepLR(
-            self.optimizer, steps, 1 / training.decay_factor
-        )
-
-    def pull_to(self, signs: list[Layer], penalty: float) -> None:
-        """Add γ Σ max(0, −s w), with signs s of each weight, to what is minimised."""
-        self._signs, self._penalty = signs, penalty
-
-    def _add_penalty(self, gradients: Sequence[Layer]) -> None:
-        for layer, signs, gradient in zip(self.layers, self._signs, gradients, strict=True):
-            rows = zip(layer.tensors, signs.tensors, gradient.tensors, strict=True)
-            for w, s, slope in rows:
-                slope -= self._penalty * s * (s * w < 0)
-
-    def epoch(
-        self, inputs: Inputs, y: Tensor, order: Tensor, record: Callable[[int], None]
-    ) -> tuple[Floats, Floats]:
-        """Go once through the examples; return mean losses and accuracies (networks,)."""
-        import torch
-
-        n, size = len(inputs), self.training.batch(len(inputs))
-        sums = torch.zeros(2, len(order), dtype=torch.float64, device=y.device)
-        for begin in range(0, n, size):
-            rows = order[:, begin : begin + size]
-            share = 1 / (rows.shape[1] * output_scale(self.network) ** 2)
-            step = self.arithmetic.step(self.network, self.layers, inputs, rows, y[rows], share)
-            sums[0] += step.loss
-            sums[1] += step.correct
-            if self._signs:
-                self._add_penalty(step.gradients)
-            for layer, gradient in zip(self.layers, step.gradients, strict=True):
-                for tensor, slope in zip(layer.tensors, gradient.tensors, strict=True):
-                    tensor.grad = slope
-            self.optimizer.step()
-            if self.training.decay_steps:
-                self.rate.step()
-            self.steps += 1
-            record(self.steps)
-        loss, accuracy = (sums / n).cpu().numpy()
-        return loss, accuracy
-
-
 def stack_size(spec: Spec) -> int:
     """Return the number of networks that are trained together."""
     most = max(1, min(STACKS.networks, STACKS.weight_bytes // (4 * spec.network.n_weights)))
@@ -303,7 +232,7 @@ def trainer_of(arithmetic: Arithmetic) -> Callable[[Spec, Arena, str | None], Ru
     """Return the trainer of an algorithm: it makes functions that run trials on a device."""
 
     def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-        sets = [part.on(device) for part in arena]
+        sets = [part.on("cpu" if spec.training.engine == "numba" else device) for part in arena]
 
         def run(configurations: Sequence[int], trial: int) -> list[Candidate]:
             with one_thread():
@@ -389,11 +318,19 @@ def candidates(
     ]
 
 
-#: Fields that have one value with this algorithm.
-FIXED_FIELDS = {"training.engine": "torch", "training.initial_std": 0.0}
+#: Fields that have one value with this algorithm; those that are like it are of one engine, too.
+INITIAL_STD = {"training.initial_std": 0.0}
+FIXED_FIELDS = {"training.engine": "torch", **INITIAL_STD}
+
+
+def _misfits(spec: Spec) -> Iterable[str]:
+    yield from not_neutral(spec, INITIAL_STD, fixed_field("relu"))
+    if spec.training.engine == "cuda":
+        yield "training.engine: 'cuda' given; relu networks have 'torch', 'numba' or 'auto'"
+
 
 ALGORITHM = Algorithm(
     "descent", ("relu",), trainer_of(RELU), DescentOptions, stack=stack_size, check=check_memory,
-    in_batches=True,
-    misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("relu")),
+    in_batches=True, misfits=_misfits,
+    warm_up=lambda spec: warm_up() if spec.training.engine == "numba" else None,
 )  # fmt: skip

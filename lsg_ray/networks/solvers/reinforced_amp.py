@@ -63,13 +63,14 @@ def amp(
 
     words: patterns from `packed`, labels absorbed.
     """
-    from lsg_ray.kernels.approximate_message_passing import sums
+    from lsg_ray.kernels.approximate_message_passing import PATTERNS, sums
 
     width = 32 * words.shape[1]
     warm = options.inverse_temperature
     error_weight = 0.0 if warm is None else math.exp(-warm)
     h, g, stays = options.start * rng.standard_normal(n), np.zeros(len(words)), 1.0
-    a, part, lanes = np.zeros(width, np.float32), np.empty(width, np.float32), np.empty(32, "f4")
+    a, part = np.zeros(width, np.float32), np.empty(width, np.float32)
+    lanes = np.empty((PATTERNS, 32), np.float32)
     bias = options.noise * rng.standard_normal(n)
     yield h[None]
     while True:
@@ -89,11 +90,11 @@ def amp(
 
 def wrong(words: NDArray[np.uint32], weights: Array) -> int:
     """Return how many patterns, from `packed`, weights with these signs (n,) get wrong."""
-    from lsg_ray.kernels.approximate_message_passing import count_wrong
+    from lsg_ray.kernels.approximate_message_passing import PATTERNS, count_wrong
 
     signs = np.zeros(32 * words.shape[1], np.float32)
     signs[: len(weights)] = np.where(weights >= 0, 1, -1)
-    return int(count_wrong(words, signs, np.empty(32, np.float32)))
+    return int(count_wrong(words, signs, np.empty((PATTERNS, 32), np.float32)))
 
 
 def _of_patterns(x: Signs, _: int, options: Options, rng: np.random.Generator) -> Iterator[Floats]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lsg_ray.datasets import load_dataset
-from lsg_ray.errors import AcceptanceError
+from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks.families.relu import CURVES
 from lsg_ray.networks.first_layer import DenseInputs, SparseInputs
 from lsg_ray.networks.relu_network import evaluate, glorot_uniform
@@ -105,6 +105,7 @@ def trained_alone(spec, seed):
     return np.array(curves), flat_of_modules(model).numpy()
 
 
+@pytest.mark.parametrize("engine", ["torch", "numba"])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 @pytest.mark.parametrize(
     "spec",
@@ -121,9 +122,9 @@ def trained_alone(spec, seed):
     ],
     ids=["adam", "adam-decayed", "sgd", "momentum", "steps", "fraction", "full", "deep", "biases"],
 )
-def test_a_stack_trains_as_modules_do_one_by_one(spec, kind):
+def test_a_stack_trains_as_modules_do_one_by_one(spec, kind, engine):
     """The last batch is partial in most; single precision, so that sums differ in the last bits."""
-    result = trained(spec, kind=kind)
+    result = trained(spec.replace(training={"engine": engine}), kind=kind)
     assert result.weights.dtype == np.float32
     assert result.curves.shape == (3, 2, len(CURVES))
     assert result.epochs.tolist() == [2, 2, 2]
@@ -136,8 +137,9 @@ def test_a_stack_trains_as_modules_do_one_by_one(spec, kind):
         np.testing.assert_allclose(result.weights[k], weights, atol=5e-4)
 
 
-def test_numbers_of_the_end_are_those_of_the_weights():
-    spec = spec_of()
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_numbers_of_the_end_are_those_of_the_weights(engine):
+    spec = spec_of(engine=engine)
     data, result = load_dataset(spec.dataset), trained(spec)
     train = evaluate(spec.network, result.weights, *on_cpu(data.train))
     test = evaluate(spec.network, result.weights, *on_cpu(data.test))
@@ -147,9 +149,10 @@ def test_numbers_of_the_end_are_those_of_the_weights():
     np.testing.assert_allclose(result.curves[:, -1, 3], test.accuracy, rtol=1e-6)
 
 
-def test_training_stops_at_the_target_and_keeps_the_weights_of_that_epoch():
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_training_stops_at_the_target_and_keeps_the_weights_of_that_epoch(engine):
     """Networks reach it at different times; those that are done are trained on unseen."""
-    whole = spec_of(epochs=14, learning_rate=0.003)
+    whole = spec_of(epochs=14, learning_rate=0.003, engine=engine)
     free = [trained(whole.replace(training={"epochs": n})) for n in range(1, 15)]
     losses = np.array([one.train_loss for one in free])  # (epochs, networks)
     target = float(losses[8].max())
@@ -167,8 +170,12 @@ def test_training_stops_at_the_target_and_keeps_the_weights_of_that_epoch():
         assert np.isnan(result.curves[k, epoch:]).all()
 
 
-def test_what_misses_the_target_has_the_weights_of_the_end():
-    free, result = trained(spec_of()), trained(spec_of(target_loss=1e-9))
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_what_misses_the_target_has_the_weights_of_the_end(engine):
+    free, result = (
+        trained(spec_of(engine=engine)),
+        trained(spec_of(target_loss=1e-9, engine=engine)),
+    )
     assert not result.reached.any()
     np.testing.assert_array_equal(result.weights, free.weights)
     np.testing.assert_array_equal(result.epochs, [2, 2, 2])
@@ -188,12 +195,14 @@ def test_target_out_of_reach_says_which_losses_were_seen():
     assert "Raise training.epochs or training.target_loss" in message
 
 
+@pytest.mark.parametrize("engine", ["torch", "numba"])
 @pytest.mark.parametrize("target", [None, 0.5])
-def test_diverged_networks_are_refused_with_a_remedy(target):
+def test_diverged_networks_are_refused_with_a_remedy(target, engine):
     leaky = {"leaky_slope": 0.5}  # where units do not die before they diverge
     spec = spec_of(
-        network=leaky, optimizer="sgd", learning_rate=1e4, epochs=3, stack=3, target_loss=target
-    )
+        network=leaky, optimizer="sgd", learning_rate=1e4, epochs=3, stack=3, target_loss=target,
+        engine=engine,
+    )  # fmt: skip
     result = trained(spec)
     assert not result.reached.any()
     arena = prepare(spec, load_dataset(spec.dataset))
@@ -207,3 +216,25 @@ def test_a_network_does_not_depend_on_its_neighbours():
     alone = trained(spec, SEEDS[:1])
     stacked = trained(spec)
     np.testing.assert_allclose(alone.weights[0], stacked.weights[0], atol=1e-5)
+
+
+def test_engine_auto_is_named_before_it_trains():
+    with pytest.raises(InputError, match="auto given; a run names an engine"):
+        trained(spec_of(engine="auto"))
+
+
+def test_snapshots_of_the_engines_are_of_the_same_steps():
+    """An epoch has four steps; the engines differ by rounding."""
+    spec = spec_of(learning_rate=0.003)
+    data = load_dataset(spec.dataset)
+    sets = (on_cpu(data.train), on_cpu(data.test))
+    torch_, numba = (
+        train_networks(
+            spec.network, spec.training.model_copy(update={"engine": engine}), *sets, SEEDS,
+            (0, 3, 4, 5, 8),
+        ).snapshots
+        for engine in ("torch", "numba")
+    )  # fmt: skip
+    np.testing.assert_array_equal(numba[:, 0], torch_[:, 0])
+    np.testing.assert_allclose(numba, torch_, atol=1e-4)
+    assert len(np.unique(numba[0], axis=0)) == 5
