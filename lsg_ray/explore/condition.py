@@ -49,10 +49,8 @@ def condition_field(owner: Any, columns: tuple[str, ...]) -> Any:
         max_width=560,
     )
     offered, wrong = row(), column()
-    completed: list[str] = []  # what a button has put in: it is not applied until one types on
 
     def complete(condition: str, _: Any) -> None:
-        completed[:] = [condition]
         field.value = condition
         check(condition)
 
@@ -64,20 +62,28 @@ def condition_field(owner: Any, columns: tuple[str, ...]) -> Any:
             button.on_click(partial(complete, condition))
             buttons.append(button)
         offered[:] = buttons
-        try:
-            if typed.strip():
-                compile_expression(typed, columns)
-            wrong[:] = []
-        except QueryError as error:
-            wrong[:] = [failure(error)]
+        # A word that may still become a column is not wrong yet.
+        wrong[:] = [] if buttons else _faults(typed, columns)
 
     def apply(event: Any) -> None:
-        if event.new not in completed:
-            offered[:], wrong[:] = [], []  # the view itself says what is wrong with it
-            owner.param.update(where=event.new)
+        wrong[:] = faults = _faults(event.new, columns)
+        if faults:  # what is offered stays: a click on it takes the focus away, which leads here
+            return
+        offered[:] = []
+        owner.param.update(where=event.new)
 
     field.param.watch(lambda event: check(event.new), "value_input")
     field.param.watch(apply, "value")
     owner.param.watch(lambda event: field.param.update(value=event.new), "where")
     known = text(f"Columns: {joined(columns)}. Words: {joined(WORDS)}. Enter applies.")
     return column(field, offered, wrong, known)
+
+
+def _faults(condition: str, columns: tuple[str, ...]) -> list[Any]:
+    """Return what says why a condition cannot be understood, if so."""
+    try:
+        if condition.strip():
+            compile_expression(condition, columns)
+    except QueryError as error:
+        return [failure(error)]
+    return []

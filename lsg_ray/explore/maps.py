@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-import datashader
 import holoviews as hv
 import numpy as np
 import pandas
-from holoviews.operation.datashader import dynspread, rasterize
 from holoviews.streams import BoundsXY, Lasso, Pipe
 
 from lsg_ray.explore.plots import TALL
@@ -100,6 +100,10 @@ def _few(points: Any, categories: bool) -> Any:
 
 def _many(points: Any) -> Any:
     """Return the image of points, of which a pixel shows the mean colour, or the number."""
+    # Here and not above: with Numba and Dask they take a third of the page's imports.
+    import datashader
+    from holoviews.operation.datashader import dynspread, rasterize
+
     coloured = bool(points.vdims)
     how = datashader.mean("colour") if coloured else "count"
     # A count is drawn by rank: few pixels hold most of the points.
@@ -114,3 +118,20 @@ def fewer(corners: Array) -> Array:
     values = np.asarray(corners, float)
     step = max(1, -(-len(values) // MAX_CORNERS))
     return np.array([[float(f"{x:.4g}") for x in point] for point in values[::step]])
+
+
+@cache
+def warm_up() -> None:
+    """Import and compile what draws large maps, once and on a thread, before one is asked for."""
+    threading.Thread(target=_compile, name="explore-warm-up", daemon=True).start()
+
+
+def _compile() -> None:
+    import datashader
+    import holoviews.operation.datashader  # noqa: F401 - takes a second of its own
+
+    table = pandas.DataFrame({"x": np.zeros(2, np.float32), "y": np.zeros(2, np.float32),
+                              "c": np.zeros(2)})  # fmt: skip
+    canvas = datashader.Canvas(2, 2)
+    for how in (datashader.count(), datashader.mean("c")):
+        canvas.points(table, "x", "y", agg=how)

@@ -185,15 +185,3 @@ def inside(xy: Array, bounds: tuple[float, float, float, float] | None, lasso: A
     left, bottom, right, top = bounds
     x, y = xy[:, 0], xy[:, 1]
     return np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
-
-
-def warm_up() -> None:
-    """Compile what draws maps, on another thread, before the first one is asked for."""
-    import datashader
-    import pandas
-
-    table = pandas.DataFrame({"x": np.zeros(2, np.float32), "y": np.zeros(2, np.float32),
-                              "c": np.zeros(2)})  # fmt: skip
-    canvas = datashader.Canvas(2, 2)
-    for how in (datashader.count(), datashader.mean("c")):
-        canvas.points(table, "x", "y", agg=how)

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -86,6 +85,7 @@ def layer_images(ensemble: Ensemble, configuration: int) -> list[tuple[str, byte
 
 def png(values: Array, side: int) -> bytes:
     """Return a matrix of numbers from −1 to 1 as PNG, a square for each; NaN is white."""
+    import matplotlib
     from PIL import Image
 
     colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad="white")

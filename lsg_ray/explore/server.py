@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import secrets
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -128,14 +127,8 @@ def address_of(server: Any, host: str, token: str) -> str:
 
 
 def serve(server: Any) -> None:
-    """Answer until Ctrl-C, which ends the loop, or SIGTERM, which raises a KeyboardInterrupt.
-
-    What draws maps is compiled meanwhile, on a thread.
-    """
-    from lsg_ray.explore.sampled import warm_up
-
+    """Answer until Ctrl-C, which ends the loop, or SIGTERM, which raises a KeyboardInterrupt."""
     server.start()
-    threading.Thread(target=warm_up, name="explore-warm-up", daemon=True).start()
     try:
         server.io_loop.start()
     finally:

@@ -9,6 +9,7 @@ import holoviews as hv
 import panel as pn
 
 from lsg_ray.errors import InputError
+from lsg_ray.explore.maps import warm_up
 from lsg_ray.explore.page import Page
 from lsg_ray.explore.places import Place, find_places
 
@@ -51,5 +52,6 @@ def session(given: Sequence[str], before: Sequence[Place], clusters: Sequence[Pl
         if pn.state.location is not None:
             pn.state.location.search = search
 
+    pn.state.onload(warm_up)  # once there is a page to look at: before, it would be slower to come
     page = Page([*places, *clusters], query, on_link, dark=pn.config.theme == "dark")
     return _Template(title="lsg explore", main=[page.panel()])
