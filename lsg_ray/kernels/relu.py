@@ -18,10 +18,10 @@ Sums over inputs and over examples are in their order, so they do not depend on 
 
 from __future__ import annotations
 
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.kernels.classification import CROSS_ENTROPY, padded
 from lsg_ray.kernels.compile import inlined, kernel
@@ -44,22 +44,10 @@ class Rule(NamedTuple):
     gamma: float
 
 
-class _Room(NamedTuple):
-    """Scratch of a mini-batch.
-
-    a (rows, columns): activations of all layers side by side; labels (rows,); turned: the largest
-    layer, transposed; z (rows, classes); scores (2, classes, rows), z and δ; work (5, rows);
-    deltas (2, rows, widest), δ of two layers; grad: of the flat weights.
-    """
-
-    a: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    turned: NDArray[np.float32]
-    z: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    work: NDArray[np.float32]
-    deltas: NDArray[np.float32]
-    grad: NDArray[np.float32]
+#: Scratch of a mini-batch.  a (rows, columns): activations of all layers side by side; labels
+#: (rows,); turned: the largest layer, transposed; z (rows, classes); scores (2, classes, rows), z
+#: and δ; work (5, rows); deltas (2, rows, widest), δ of two layers; grad: of the flat weights.
+_Room = namedtuple("_Room", "a labels turned z scores work deltas grad")
 
 
 @kernel
