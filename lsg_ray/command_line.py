@@ -7,8 +7,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from lsg_ray.errors import InputError
+from lsg_ray.finding import Finding, Times
 from lsg_ray.stage import parse_list, unwrapped
-from lsg_ray.typing import ListOf
+from lsg_ray.typing import JsonObject, ListOf
 
 if TYPE_CHECKING:
     from lsg_ray.stage import Stage
@@ -77,6 +79,27 @@ def command_line(
     for name, value in {**view, **options}.items():
         words += _option(stage, name, value)
     return shlex.join([*words, "--out", out])
+
+
+def changed_options(stage: Stage, options: JsonObject, finding: Finding) -> JsonObject:
+    """Return the options that a finding would change, those that the stage has and accepts."""
+    current = stage.options(options).model_dump(mode="json")
+    changed: JsonObject = {}
+    for name, remedy in finding.remedy.items():
+        value: object = remedy
+        if name not in current:
+            continue
+        if isinstance(remedy, Times):
+            if not isinstance(current[name], (int, float)) or isinstance(current[name], bool):
+                continue
+            raised = current[name] * remedy.factor
+            value = round(raised) if isinstance(current[name], int) else float(f"{raised:.6g}")
+        try:
+            stage.options({**options, **changed, name: value})
+        except InputError:  # beyond what it accepts
+            continue
+        changed[name] = list(value) if isinstance(value, tuple) else value
+    return changed
 
 
 def _option(stage: Stage, name: str, value: object) -> Iterator[str]:

@@ -159,7 +159,7 @@ def _leave_at_once(first: int) -> None:
     session = sys.modules.get("lsg_ray.cluster.session")
     if session is not None:
         session.leave_at_once()
-    os.write(2, b"\nlsg: interrupted again; run the same command again to resume\n")
+    os.write(2, b"\nlsg: interrupted again; run the same command again\n")
     os._exit(TERMINATED if first == signal.SIGTERM else INTERRUPTED)
 
 
@@ -193,7 +193,7 @@ def main(
     except (KeyboardInterrupt, click.Abort):
         terminated = signals[:1] == [signal.SIGTERM]
         end, code = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
-        _fail(words, f"{end}; run the same command again to resume", code, echo=True)
+        _fail(words, f"{end}; {_again(words)}", code, echo=True)
     except BrokenPipeError:
         _close_output()
         sys.exit(1)
@@ -213,6 +213,21 @@ def _lacks_memory(error: Exception) -> bool:
     message = str(error)
     known = ("not enough memory", "can't allocate memory", "can't start new thread")
     return type(error).__name__ == "OutOfMemoryError" or any(text in message for text in known)
+
+
+def _again(words: list[str]) -> str:
+    """Return what the same command would do after an interruption: not all go on where they were.
+
+    A stage does if it keeps what its tasks have done, or writes a store.
+    """
+    from lsg_ray.stages import all_stages, stage_of
+
+    name = next((word for word in words if not word.startswith("-")), "")
+    if name in all_stages():
+        stage = stage_of(name)
+        if not (stage.accepts("checkpoints") or stage.makes == "store"):
+            return "nothing is kept of it: the same command begins anew"
+    return "run the same command again to resume"
 
 
 def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lsg_ray.cli.output import print_result, progress_style, table
 from lsg_ray.cli.outputs import check_outputs, figure_at, path_of_part, result_at, store_at
-from lsg_ray.command_line import flag_of
+from lsg_ray.command_line import changed_options, command_line, flag_of
 from lsg_ray.errors import InputError, LsgError, StoreError
+from lsg_ray.finding import Finding
 from lsg_ray.registry import origins
 from lsg_ray.stage import ENSEMBLE, MODEL, Config, Stage
-from lsg_ray.stages import STAGES
+from lsg_ray.stages import STAGES, stage_of
 from lsg_ray.typing import JsonObject, Progress
 
 if TYPE_CHECKING:
@@ -143,11 +144,48 @@ def _print(
     about = {"figure": request.figure, "seconds": seconds}
     if "" in shown:
         whole = {**shown[""], **about}
-        texts = [_text(whole)]
+        texts = [_text(whole), *_open(request, jobs[0], results[""])]
     else:
         whole = {"parts": shown, **about}
-        texts = [_text({"part": part, **values}) for part, values in shown.items()]
+        texts = []
+        for job in jobs:
+            texts += [_text({"part": job.part, **shown[job.part]})]
+            texts += _open(request, job, results[job.part])
     print_result(whole, request.as_json, "\n\n".join(texts))
+
+
+def _open(request: Request, job: _Job, result: object) -> list[str]:
+    """Return what a result leaves open, and the command that may settle it, in lines."""
+    import xarray
+
+    try:
+        found = request.stage.found(result) if isinstance(result, xarray.Dataset) else []
+    except MemoryError:
+        raise
+    except Exception:  # of another package; the result is there all the same
+        return []
+    lines = []
+    for finding in found:
+        if finding.open:
+            command = _settling(request, job, finding)
+            lines.append(f"open: {finding.open}" + (f"; try {command}" if command else ""))
+    return ["\n".join(lines)] if lines else []
+
+
+def _settling(request: Request, job: _Job, finding: Finding) -> str:
+    """Return the command that may settle a finding, or nothing."""
+    stage, given = request.stage, request.options.model_dump(mode="json", exclude_defaults=True)
+    changed = changed_options(stage, given, finding)
+    if finding.by:
+        stage = stage_of(finding.by)
+        given = {name: value for name, value in given.items() if name in stage.config.model_fields}
+    elif not changed:
+        return ""
+    inputs = {name: path for name, path in job.inputs.items() if name in stage.reads}
+    view = {name: value for name, value in request.view.items() if name in stage.view}
+    path = job.out.rstrip("/").removesuffix(".zarr")
+    out = f"{path}-{finding.by or 'again'}.zarr"
+    return command_line(stage, inputs, {**given, **changed}, view, out)
 
 
 def _jobs(request: Request) -> list[_Job]:
@@ -276,7 +314,7 @@ def earlier_result(path: str, stage: Stage) -> xarray.Dataset:
     from lsg_ray.ensemble.location import locate
     from lsg_ray.results.foreign import reading
     from lsg_ray.results.opening import attributes_of, open_result
-    from lsg_ray.stages import all_stages, stage_of
+    from lsg_ray.stages import all_stages
 
     made = attributes_of(path).get("stage")
     figures = stage_of(made).figures if made in all_stages() else ()

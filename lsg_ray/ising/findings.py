@@ -84,6 +84,10 @@ def _landscape(scan: xarray.Dataset, where: str) -> Finding:
     if np.isfinite(gap):
         text += f"; the two directions of the field differ by up to {gap:.2g} in d"
     finding = Finding(f"{text}.", criterion=str(about.get("criterion", "")))
+    stable = about.get("stable", 1.0)
+    if about["verdict"] in _VERDICTS and stable < CONVERGED_SHARE:
+        text += f"; only {share_text(stable)} of the solutions are stable"
+        return finding._replace(text=f"{text}.")
     if about["verdict"] in _VERDICTS:
         return finding
     by_messages = about["method"] == "bp"
@@ -91,8 +95,8 @@ def _landscape(scan: xarray.Dataset, where: str) -> Finding:
         why = f"only {share_text(about['converged'])} of the solutions have converged"
         sweeps = {"max_sweeps": Times()} if by_messages else {"burn_in": Times(), "draws": Times()}
         return finding._replace(open=why, remedy=sweeps)
-    if about.get("stable", 1.0) < CONVERGED_SHARE:
-        share = share_text(about["stable"])
+    if stable < CONVERGED_SHARE:
+        share = share_text(stable)
         why = f"only {share} of the solutions are stable; elsewhere the cavity approximation fails"
         # At one energy no other method is known here.
         return finding._replace(open=why, by="anneal" if "s0" in about else "")
@@ -111,7 +115,8 @@ def _entropy(scan: xarray.Dataset) -> Finding:
     about = scan.attrs
     by_messages = about["method"] == "bp"
     s = (
-        f"{about['s0']:.5f} nat per weight by the cavity method, which has no sampling error"
+        f"{about['s0']:.5f} nat per weight by the cavity method, an approximation without "
+        "sampling error"
         if by_messages
         else f"{with_error(about['s0'], about['s0_stderr'], 'nat')} per weight by Monte Carlo"
     )
@@ -121,6 +126,8 @@ def _entropy(scan: xarray.Dataset) -> Finding:
         return Finding(text, "the entropy without a field has not converged", sweeps)
     if not about.get("s0_stable", 1):
         why = "the solution without a field is unstable: its entropy may be far off"
+        if about["s0"] < 0:
+            why = "an entropy of ±1 weights is not below zero: the cavity method fails here"
         return Finding(text, why, by="anneal")
     return Finding(text)
 

@@ -3,8 +3,9 @@
 In a mean-field theory a first-order transition shows as metastability: for a range of fields there
 are two solutions, the way up follows one and the way down the other, and each jumps at the end of
 its own.  The criterion is the gap between the two distances at the same field, where both have
-converged; a steep but continuous change has none.  Two states at the same distance, such as those
-of opposite magnetization around a reference that has none, show in their magnetizations.
+converged to an entropy that ±1 spins can have; a steep but continuous change has none.  Two states
+at the same distance, such as those of opposite magnetization around a reference that has none, show
+in their magnetizations.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ VERDICT = VerdictConfig()
 #: Stored beside a verdict.
 CRITERION = (
     f"first-order: the two directions differ by more than {VERDICT.gap:g}, in d or in mean "
-    "(m − m')²/4, at a field where both have converged and one is stable; smooth: nowhere over at "
-    f"least {VERDICT.min_fields} fields of both signs, {VERDICT.converged_share:.0%} have "
-    f"converged to stable solutions, and no step of d above {VERDICT.gap:g} is unexplained; else "
-    "undetermined"
+    "(m − m')²/4, at a field where both have converged to possible entropies and one is stable; "
+    f"smooth: nowhere over at least {VERDICT.min_fields} fields of both signs, "
+    f"{VERDICT.converged_share:.0%} have converged to stable solutions, and no step of d above "
+    f"{VERDICT.gap:g} is unexplained; else undetermined"
 )
 
 
@@ -70,7 +71,8 @@ def add_hysteresis(scan: xarray.Dataset, between: Intervals | None = None) -> xa
     ----------
     scan
         ``d``, ``converged`` and ``stable`` (reference, direction, field), ``separation``
-        (reference, field); directions up, down.
+        (reference, field); directions up, down.  With ``s`` and ``bound``, impossible entropies
+        count as not converged.
         With ``exists`` and ``failed``, only fields count where either holds in a direction; with
         ``d_stderr``, only gaps of more than five of them.
     between
@@ -81,7 +83,8 @@ def add_hysteresis(scan: xarray.Dataset, between: Intervals | None = None) -> xa
     -------
     xarray.Dataset
         Also ``hysteresis`` (reference), the largest gap of d between the directions among fields
-        where both have converged and one is stable, NaN if there is none, at ``hysteresis_field``;
+        where both have converged, s is possible, and one is stable, NaN if there is none, at
+        ``hysteresis_field``;
         ``gaps`` (reference), how many separate ranges of fields have one; over (reference,
         direction) ``jump``, the largest change of d between neighbouring fields at the end of such
         a range, and ``discontinuities``, their number; ``broken`` (reference, direction, interval),
@@ -94,8 +97,8 @@ def add_hysteresis(scan: xarray.Dataset, between: Intervals | None = None) -> xa
     """
     d, converged = scan["d"].values, scan["converged"].values.astype(bool)
     stable = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(converged)
-    # Of two solutions at the same field, one at least must be stable.
-    both: Flags = np.all(converged, axis=1) & np.any(stable, axis=1)
+    # Of two solutions at the same field, one at least must be stable, and none impossible.
+    both: Flags = np.all(converged & _possible(scan), axis=1) & np.any(stable, axis=1)
     gap = np.where(both, np.abs(d[:, 0] - d[:, 1]), np.nan)
     reach = np.where(both, gap, -np.inf)
     largest = np.nanmax(reach, axis=1, initial=-np.inf)
@@ -144,6 +147,19 @@ def add_hysteresis(scan: xarray.Dataset, between: Intervals | None = None) -> xa
         broken=(("reference", "direction", "interval"), here),
         discontinuities=(("reference", "direction"), count),
     ).assign_attrs(attributes)
+
+
+def _possible(scan: xarray.Dataset) -> Flags:
+    """Return where the entropy is one of ±1 spins, 0 ≤ s ≤ bound, but for the gap of a verdict.
+
+    Where it is far from that, the approximation has failed, and the solution is none.  Monte Carlo
+    says by itself what is known of an entropy.
+    """
+    if not {"s", "bound"} <= set(scan) or "s_stderr" in scan:
+        return np.ones(scan["d"].shape, bool)
+    s, bound = scan["s"].values, scan["bound"].values
+    possible: Flags = (s >= -VERDICT.gap) & (s <= bound + VERDICT.gap)
+    return possible
 
 
 def _shares(scan: xarray.Dataset, converged: Flags, stable: Flags) -> tuple[float, float]:

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsg_ray.command_line import command_line
+from lsg_ray.command_line import changed_options, command_line
 from lsg_ray.ensemble.reader import Ensemble
-from lsg_ray.errors import InputError
 from lsg_ray.finding import Finding, Times, with_error
 from lsg_ray.report.figures.accuracy import SET_NAMES
 from lsg_ray.report.section import Section, typeset
@@ -162,27 +161,6 @@ def _commands(name: str, step: Step | None, finding: Finding, spec: Spec) -> Ite
             yield shlex.join([*words, "--out", "."])
         else:
             yield _alone(stage, step, {**step.options, **changed}, name + _AGAIN)
-
-
-def changed_options(stage: Stage, options: JsonObject, finding: Finding) -> JsonObject:
-    """Return the options that a finding would change, those that the stage has and accepts."""
-    current = stage.options(options).model_dump(mode="json")
-    changed: JsonObject = {}
-    for name, remedy in finding.remedy.items():
-        value: object = remedy
-        if name not in current:
-            continue
-        if isinstance(remedy, Times):
-            if not isinstance(current[name], (int, float)) or isinstance(current[name], bool):
-                continue
-            raised = current[name] * remedy.factor
-            value = round(raised) if isinstance(current[name], int) else float(f"{raised:.6g}")
-        try:
-            stage.options({**options, **changed, name: value})
-        except InputError:  # beyond what it accepts
-            continue
-        changed[name] = list(value) if isinstance(value, tuple) else value
-    return changed
 
 
 def _alone(stage: Stage, step: Step, options: JsonObject, out: str) -> str:

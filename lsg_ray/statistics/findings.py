@@ -29,6 +29,11 @@ def moments_findings(moments: xarray.Dataset) -> list[Finding]:
 def overlaps_findings(overlaps: xarray.Dataset) -> list[Finding]:
     """Say whether overlaps spread more than those of independent weights."""
     about = overlaps.attrs
+    if "mean" not in about:  # of each reference
+        means = overlaps["mean"].values
+        text = f"The mean overlap of {about['configurations']:,} configurations with a reference is"
+        some = f"from {means.min():.4f} to {means.max():.4f} for {len(means):,} of these"
+        return [Finding(f"{text} {some if len(means) > 1 else format(means[0], '.4f')}.")]
     mean = with_error(about["mean"], about.get("mean_stderr"))
     width, error = about["std"], about.get("std_stderr", np.nan)
     text = f"The mean overlap of two configurations is {mean}, its width {with_error(width, error)}"

@@ -169,3 +169,19 @@ def test_fields__are_round_and_hold_zero():
     assert 0.0 in fields
     assert 0.3 in fields
     assert parse_list("1,2.5", steps) == (1, 2.5)
+
+
+def test_what_a_result_leaves_open__is_said_with_the_command_that_may_settle_it(
+    lsg, references, tmp_path
+):
+    rng = np.random.default_rng(0)
+    J = np.triu(rng.normal(0, 0.2, (42, 42)), 1)  # a spin glass below its transition
+    model = IsingModel(J + J.T, np.zeros(42)).save(tmp_path / "glass.zarr")
+    words = ("scan", model, "--references", references, "--fields", "-1:1:0.5")
+    ran = lsg(*words, "--out", tmp_path / "scan.zarr")
+    assert ran.code == 0
+    lines = [line for line in ran.out.splitlines() if line.startswith("open: ")]
+    (unstable,) = [line for line in lines if "solutions are stable" in line]
+    assert f"; try lsg anneal {model} --references {references} --fields=-1,-0.5,0,0.5,1" in unstable
+    assert unstable.endswith(f"--out {tmp_path / 'scan-anneal.zarr'}")
+    assert "open: " not in lsg(*words, "--out", tmp_path / "other.zarr", "--json").out

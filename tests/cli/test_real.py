@@ -100,7 +100,7 @@ def test_binary_networks_have_no_columns_of_relu_ones(lsg, store, tmp_path, comm
         ("ensemble.block_size=2000000000", "configurations a block, which take"),
         ("network.widths=[6, 10000001, 10]", "at most 100000000"),
         ("training.batch_fraction=0.1", ""),
-        ("training.engine=numba", "relu networks have 'torch'"),
+        ("training.engine=cuda", "relu networks have 'torch', 'numba' or 'auto'"),
         ("dataset.labels=parity", "relu networks learn 'class' labels"),
         ("ensemble.frozen_parts=[RB]", "relu networks have []"),
     ],

@@ -15,6 +15,7 @@ from lsg_ray.ising.branch import Branch
 from lsg_ray.ising.cavity import Couplings
 from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.field_scans import entropy_bound
+from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, enumerate_model
 
 from .test_bp import tree
@@ -407,3 +408,21 @@ def test_instability_at_very_low_temperature_is_no_rounding(beta, x, stability, 
     np.testing.assert_allclose(scan["stability"], stability, atol=1e-6)
     np.testing.assert_allclose(scan["s"], entropy, atol=1e-6)
     assert (scan["stable"] == (stability > 0)).all()
+
+
+@pytest.mark.parametrize(("entropy", "verdict"), [(-0.1, "undetermined"), (0.1, "first-order")])
+def test_gap_to_an_impossible_entropy__is_no_transition(entropy, verdict):
+    """A solution whose entropy ±1 spins cannot have says only that the approximation fails."""
+    axes, x = ("reference", "direction", "field"), np.linspace(-1, 1, 5)
+    d = np.tile(0.5 - x / 8, (1, 2, 1))
+    d[0, 1, 2] += 0.2
+    s = np.full(d.shape, 0.3)
+    s[0, 1, 2] = entropy
+    stable = np.ones(d.shape, bool)
+    stable[0, 1, 2] = False
+    variables = {"d": d, "s": s, "bound": np.full(d.shape, 0.7), "converged": stable | True}
+    scan = xarray.Dataset(
+        {**{name: (axes, value) for name, value in variables.items()}, "stable": (axes, stable)},
+        {"field": x},
+    )
+    assert add_hysteresis(scan).attrs["verdict"] == verdict

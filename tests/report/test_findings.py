@@ -11,11 +11,12 @@ import yaml
 
 from lsg_ray.cli.main import cli
 from lsg_ray.cli.options import CONTEXT_SETTINGS
+from lsg_ray.command_line import changed_options
 from lsg_ray.finding import Finding, Times
 from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.isoenergy import iso_energy
 from lsg_ray.ising.thermodynamics import thermodynamics
-from lsg_ray.report.findings import changed_options, findings_of
+from lsg_ray.report.findings import findings_of
 from lsg_ray.report.section import Section
 from lsg_ray.spec import parse_spec
 from lsg_ray.spec.steps import Outcome, Step, parse_study
