@@ -10,10 +10,11 @@ only large array.  From total fields H (K, n), a sweep makes for each pattern
 
 with Φ the normal distribution function and ρ = P(others have a majority without this unit)/P(others
 and this unit have one): 0 of a perceptron.  All messages of a unit are one function of m̃ ∈ [−1, 1],
-analytic but for singularities at a distance of some √V, so 26 logarithms serve a whole row: it is
-interpolated in 13 Chebyshev points where the last coefficients are below `DECAY`, so to 1e-11, and
-else each message is computed, as vector code.  A message costs some 2 ns by interpolation and 10
-without; with log Φ of a library 100.
+analytic but for singularities at a distance of some √V, so a few logarithms serve a whole row: it
+is interpolated in 13 Chebyshev points, or where little variance is left in 24, if the last
+coefficients are below `DECAY`, so to 1e-11; else each message is computed, as vector code.  A
+message costs some 2 ns by interpolation (4 of 100 weights) and 8 without; with log Φ of a library
+100.
 
 ``exact``: the law of Σ m̃ by convolution in place of the normal one, O(n²) a unit; for small n.
 """
@@ -25,6 +26,7 @@ import math
 import numpy as np
 
 from lsg_ray.kernels import double
+from lsg_ray.kernels.classification import padded
 from lsg_ray.kernels.compile import inlined, kernel
 from lsg_ray.kernels.normal_law import (
     LARGEST,
@@ -34,11 +36,16 @@ from lsg_ray.kernels.normal_law import (
     log_normal,
 )
 
-#: Variance of a sum from which interpolation is tried, and sum of the last three Chebyshev
-#: coefficients that it is taken with.
-SMOOTH, DECAY = 4.0, 1e-11
-#: Points that a message is interpolated in.
-POINTS = 13
+#: Sum of the last three Chebyshev coefficients that interpolation is taken with.
+DECAY = 1e-11
+#: Points that messages are interpolated in, few and many, and variances of a sum from which they
+#: are tried: below the first, few hardly ever do; below the second, many do for a part of rows.
+POINTS, MANY_POINTS = 13, 24
+SMOOTH, ROUGH = 25.0, 2.0
+#: Weights of a unit from which many points cost less than messages one by one.
+MANY_WEIGHTS = 64
+#: Numbers that are worked on together: a rest of fewer would be taken one at a time, and cost more.
+WHOLE = 8
 #: Means beyond which weights are decided, so that all have one message of each sign.
 DECIDED = 1.0 - 1e-14
 #: Smallest probability of a unit: products of eight stay normal numbers.
@@ -47,43 +54,44 @@ RAREST = 1e-30
 MOST_UNITS = 15
 
 
-def interpolation():
-    """Return Chebyshev points (13,) on [−1, 1], the matrix (13, 13) from values there to Chebyshev
+def interpolation(count=POINTS):
+    """Return Chebyshev points on [−1, 1], the matrix (count, count) from values there to Chebyshev
     coefficients, and the one from these to coefficients of powers.
+
+    The points are followed by zeros, up to whole vectors.
     """  # fmt: skip
-    k = np.arange(POINTS)
-    points = np.cos((k + 0.5) * np.pi / POINTS)
-    to_chebyshev = 2 / POINTS * np.cos(np.outer(k, np.arccos(points)))
+    k = np.arange(count)
+    points = np.cos((k + 0.5) * np.pi / count)
+    to_chebyshev = 2 / count * np.cos(np.outer(k, np.arccos(points)))
     to_chebyshev[0] /= 2
-    powers = np.zeros((POINTS, POINTS))
-    for order in range(POINTS):
-        one = np.polynomial.chebyshev.cheb2poly(np.eye(POINTS)[order])
+    powers = np.zeros((count, count))
+    for order in range(count):
+        one = np.polynomial.chebyshev.cheb2poly(np.eye(count)[order])
         powers[: len(one), order] = one
-    return points, to_chebyshev, powers
+    return np.pad(points, (0, -count % WHOLE)), to_chebyshev, powers
 
 
 @kernel
 def polynomial(w, variance, ratio, points, to_chebyshev, powers, values, c):
-    """Set c (13,) to the powers of m̃ that give the messages of a unit; return whether they do.
+    """Set c (count,) to the powers of m̃ that give the messages of a unit; return whether they do.
 
-    w, V of the whole sum; the next three from `interpolation`; values (13,) scratch.
+    w, V of the whole sum; the next three from `interpolation`; values, scratch, as the points.
     """
-    if not variance >= SMOOTH:
-        return False
+    count = len(c)
     gaussian_messages(points, w, variance, ratio, values)
     _product(to_chebyshev, values, c)
-    if not abs(c[POINTS - 1]) + abs(c[POINTS - 2]) + abs(c[POINTS - 3]) < DECAY:
+    if not abs(c[count - 1]) + abs(c[count - 2]) + abs(c[count - 3]) < DECAY:
         return False
-    values[:] = c
+    values[:count] = c
     _product(powers, values, c)
     return True
 
 
 @kernel
 def _product(matrix, values, c):
-    for k in range(POINTS):
+    for k in range(len(c)):
         total = 0.0
-        for j in range(POINTS):
+        for j in range(len(c)):
             total += matrix[k, j] * values[j]
         c[k] = total
 
@@ -106,7 +114,7 @@ def _cavity_means(x, u, field, m):
 
 @kernel
 def _smooth_row(x, u, m, c, damping, fresh, moved):
-    """Set messages (n,) of a unit by its polynomial; add to fresh and moved (n,)."""
+    """Set messages (n,) of a unit by its polynomial of `POINTS`; add to fresh and moved (n,)."""
     c0, c1, c2, c3, c4, c5, c6 = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
     c7, c8, c9, c10, c11, c12 = c[7], c[8], c[9], c[10], c[11], c[12]
     share = 1.0 - damping
@@ -132,6 +140,32 @@ def _smooth_row(x, u, m, c, damping, fresh, moved):
 
 
 @kernel
+def _values(m, c, new):
+    """Set new (n,) to a polynomial of m of `MANY_POINTS` powers, four of them at a time."""
+    new[:] = 0.0
+    for k in range(MANY_POINTS - 1, 0, -4):
+        c0, c1, c2, c3 = c[k], c[k - 1], c[k - 2], c[k - 3]
+        for i in range(len(m)):
+            t = m[i]
+            p = new[i] * t + c0
+            p = p * t + c1
+            p = p * t + c2
+            new[i] = p * t + c3
+
+
+@kernel
+def _set_row(x, u, new, damping, fresh, moved):
+    """Set messages (n,) of a unit; add to fresh and moved (n,)."""
+    share = 1.0 - damping
+    for i in range(len(u)):
+        step = new[i] - u[i]
+        size = abs(step)
+        moved[i] = size if size > moved[i] else moved[i]
+        u[i] += share * step
+        fresh[i] += x[i] * u[i]
+
+
+@kernel
 def _put(x, u, i, new, damping, fresh, moved):
     """Set one message; add to fresh and moved (n,)."""
     step = new - u[i]
@@ -142,16 +176,21 @@ def _put(x, u, i, new, damping, fresh, moved):
 
 @kernel
 def _rough_row(x, u, m, w, variance, ratio, damping, fresh, moved, scratch):
-    """Set messages (n,) of a unit one by one; scratch (2, n)."""
-    up = gaussian_message(w - 1.0, variance, ratio)
-    down = gaussian_message(w + 1.0, variance, ratio)
+    """Set messages (n,) of a unit one by one; scratch (2, n, rounded up to `WHOLE`)."""
     n = len(m)
     count = 0
     for i in range(n):
         if abs(m[i]) < DECIDED:
             scratch[0, count] = m[i]
             count += 1
-    gaussian_messages(scratch[0, :count], w, variance, ratio, scratch[1, :count])
+    whole = padded(count, WHOLE)
+    scratch[0, count:whole] = 0.0
+    gaussian_messages(scratch[0, :whole], w, variance, ratio, scratch[1, :whole])
+    if count == n:
+        _set_row(x, u, scratch[1], damping, fresh, moved)
+        return
+    up = gaussian_message(w - 1.0, variance, ratio)
+    down = gaussian_message(w + 1.0, variance, ratio)
     count = 0
     for i in range(n):
         new = up if m[i] > 0.0 else down
@@ -276,24 +315,22 @@ def _upward(x, u, fields, exact, m, sums, chances, ahead, behind):
 
 @kernel
 def sweep(
-    x, u, fields, damping, exact, points, to_chebyshev, powers, m, sums, chances, law, ahead,
-    behind, fresh, moved,
+    x, u, fields, damping, exact, few, many, m, sums, chances, law, ahead, behind, fresh, moved,
 ):  # fmt: skip
     """Make all messages anew, in place, and their sums.
 
     x (P, K or 1, n) int8, with labels absorbed; u (P, K, n) float64, ξ times messages; fields
-    (K, n) total fields H that they were part of; damping: share that stays; points and two
-    matrices from `interpolation`; fresh (K, n), set to Σ_p u; moved (K, n), set to the largest
-    changes before damping; scratch m (K, n), sums (2, K), chances (2, K), law (K + 1,), and ahead,
-    behind (K, n + 1, n + 2) where ``exact``, else (K, 1, 1).
+    (K, n) total fields H that they were part of; damping: share that stays; few, many: rules of
+    `interpolation` in `POINTS` and `MANY_POINTS`; fresh (K, n), set to Σ_p u; moved (K, n), set to
+    the largest changes before damping; scratch m (K, n), sums (2, K), chances (2, K), law (K + 1,),
+    and ahead, behind (K, n + 1, n + 2) where ``exact``, else (K, 1, 1).
     """
     units, n = fields.shape
     fresh[:] = 0.0
     moved[:] = 0.0
     shared = x.shape[1] == 1
-    values = np.empty(POINTS)
-    c = np.empty(POINTS)
-    scratch = np.empty((2, n))
+    values, c, powers = np.empty(MANY_POINTS), np.empty(POINTS), np.empty(MANY_POINTS)
+    scratch = np.empty((2, padded(n, WHOLE)))
     before, ratios = np.empty((units + 1, units + 1)), np.zeros(units)
     for p in range(x.shape[0]):
         _upward(x[p], u[p], fields, exact, m, sums, chances, ahead, behind)
@@ -308,8 +345,17 @@ def sweep(
                     row, own, m[unit], ahead[unit], behind[unit], ratio, damping, fresh[unit],
                     moved[unit],
                 )  # fmt: skip
-            elif polynomial(w, variance, ratio, points, to_chebyshev, powers, values, c):
+            elif variance >= SMOOTH and polynomial(
+                w, variance, ratio, few[0], few[1], few[2], values[: len(few[0])], c
+            ):
                 _smooth_row(row, own, m[unit], c, damping, fresh[unit], moved[unit])
+            elif (
+                n >= MANY_WEIGHTS
+                and variance >= ROUGH
+                and polynomial(w, variance, ratio, many[0], many[1], many[2], values, powers)
+            ):
+                _values(m[unit], powers, scratch[1, :n])
+                _set_row(row, own, scratch[1], damping, fresh[unit], moved[unit])
             else:
                 _rough_row(
                     row, own, m[unit], w, variance, ratio, damping, fresh[unit], moved[unit],

@@ -87,7 +87,9 @@ class FactorGraph:
         self.x, self.shape, self.exact = x, (units, n), exact
         self.messages = np.zeros((len(x), units, n))
         self.fields = np.zeros((units, n))
-        self._kernels, self._rule = message_passing, message_passing.interpolation()
+        self._kernels = message_passing
+        points = message_passing.POINTS, message_passing.MANY_POINTS
+        self._rules = [message_passing.interpolation(count) for count in points]
         laws = (units, n + 1, n + 2) if exact else (units, 1, 1)
         self._scratch = (
             np.empty((units, n)),
@@ -127,7 +129,7 @@ class FactorGraph:
             total,
             damping,
             self.exact,
-            *self._rule,
+            *self._rules,
             *self._scratch,
             self.fields,
             self._moved,
