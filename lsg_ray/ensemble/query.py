@@ -91,8 +91,23 @@ def _sorted_matches(view: Ensemble, sort: str, limit: int | None) -> Ints:
         return np.empty(0, np.int64)
     configurations = np.concatenate([block["configuration"] for block in blocks])
     values = np.concatenate([block[key] for block in blocks])
-    order = np.argsort(-values if sort.startswith("-") else values, kind="stable")
-    return configurations[order[:limit]]
+    return configurations[_smallest(-values if sort.startswith("-") else values, limit)]
+
+
+def _smallest(values: Array, limit: int | None) -> Ints:
+    """Return the places of the smallest values, ascending, of equal ones the first; NaN is last.
+
+    Only what may be among them is sorted: O(n) for a small limit.
+
+    >>> _smallest(np.array([3, 1, 2, 1]), 2).tolist()
+    [1, 3]
+    """
+    places = np.arange(len(values))
+    if limit is not None and 0 < limit < len(values):
+        last = np.partition(values, limit - 1)[limit - 1]
+        if last == last:  # else there are fewer numbers than are asked for
+            places = np.flatnonzero(values <= last)
+    return places[np.argsort(values[places], kind="stable")[:limit]]
 
 
 def _check_columns(ensemble: Ensemble, columns: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -13,7 +14,23 @@ from lsg_ray.explore.maps import warm_up
 from lsg_ray.explore.page import Page
 from lsg_ray.explore.places import Place, find_places
 
-pn.extension()
+#: Gives the handle of each slider, which is in a shadow of its own, the name that is beside it:
+#: Bokeh leaves it without one, and screen readers say nothing.
+_NAME_SLIDERS = """
+const attach = Element.prototype.attachShadow;
+Element.prototype.attachShadow = function (how) {
+  const root = attach.call(this, how);
+  new MutationObserver(() => {
+    const title = root.querySelector(".bk-slider-title");
+    for (const handle of root.querySelectorAll(".noUi-handle:not([aria-label])"))
+      if (title) handle.setAttribute("aria-label", title.textContent.replace(/:[^:]*$/, ""));
+  }).observe(root, {childList: true, subtree: true});
+  return root;
+};
+"""
+_SCRIPT = "data:text/javascript;base64," + base64.b64encode(_NAME_SLIDERS.encode()).decode()
+
+pn.extension(js_files={"sliders": _SCRIPT})
 hv.extension("bokeh", logo=False)
 
 
