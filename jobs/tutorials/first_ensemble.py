@@ -45,7 +45,7 @@ ensemble: {{count: {COUNT}, threshold: 0.80, draws: 50, selection: test, seed: 1
 )
 spec = lsg_ray.load_spec(OUT / "first.yaml")
 sampled = lsg_ray.sample(spec, OUT / "first.zarr", workers=0)
-print(f"{sampled.rows} configurations from {sampled.trials} trials")
+print(f"{sampled.rows} new configurations from {sampled.trials} trials")
 
 # %% [markdown]
 # `workers=0` samples in this process; without it, Ray uses all cores. Configuration *i* depends on

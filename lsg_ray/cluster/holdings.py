@@ -62,8 +62,8 @@ class Where(NamedTuple):
             Out of range, more than this machine has where the run is on it, or without a meaning
             for each other.
         """
-        if self.workers is not None and self.workers < 0:
-            raise InputError(f"{self.workers} workers given; at least 1 is needed")
+        if self.workers is not None and (not isinstance(self.workers, int) or self.workers < 0):
+            raise InputError(f"{self.workers!r} workers given; 0, in this process, or more")
         for name, value in self._parts():
             if not SMALLEST_PART <= value < math.inf and (value or name == "worker_cpus"):
                 raise InputError(f"{name} {value:g} given; at least {SMALLEST_PART} is needed")

@@ -251,7 +251,7 @@ def parse_header(data: bytes, url: str) -> Header:
     if not is_ours and isinstance(statistic, str):
         raise StoreInputError(
             f"{url}: a result ({shown(statistic)}), and no ensemble; name a store that `lsg "
-            "sample` made"
+            "sample` made; xarray.open_zarr and lsg explore open results"
         )
     if not is_ours:
         raise StoreInputError(

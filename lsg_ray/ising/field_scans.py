@@ -65,7 +65,7 @@ def check_fields(fields: ArrayLike | None) -> Floats:
     """
     given = as_numbers(SCAN_FIELDS if fields is None else fields, "fields")
     if given.ndim != 1 or not given.size:
-        raise InputError(f"fields of shape {given.shape} given; at least one number is needed")
+        raise InputError(f"fields of shape {given.shape} given; a list of numbers is needed")
     xs = np.sort(given)
     if not np.isfinite(xs).all():
         raise InputError(f"fields hold {xs[~np.isfinite(xs)][0]}; they must be finite")

@@ -16,6 +16,8 @@ _VERDICTS = {
     "smooth": "the entropy landscape is smooth, without a first-order transition",
     "first-order": "the entropy landscape is broken by a first-order transition",
 }
+#: Standard errors of the heat capacity beyond which the cavity method is not accurate.
+_FAR = 5
 _UNDETERMINED = "whether the entropy landscape is smooth is undetermined"
 
 
@@ -140,10 +142,13 @@ def thermo_findings(curve: xarray.Dataset) -> list[Finding]:
     bethe = about.get("s_bethe")
     if bethe is not None and np.isfinite(bethe):
         text += f"; the cavity method gives {bethe:.5f}"
-        if error > 0 and np.isfinite(error):
-            text += f", {abs(bethe - s) / error:.1f} standard errors away"
+        far = abs(bethe - s) / error if error > 0 and np.isfinite(error) else np.nan
+        if np.isfinite(far):
+            text += f", {far:.1f} standard errors away"
         if not about.get("s_bethe_stable", 1):
             text += " (unstable)"
+        elif far > _FAR:
+            text += ", so it is not accurate for this model"
     text += "."
     if about["converged"]:
         return [Finding(text)]

@@ -18,6 +18,7 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.targets import Target
 from lsg_ray.ising.tempering import temper_model
+from lsg_ray.results.graph import stretch
 from lsg_ray.typing import Floats, Ints, Progress
 
 
@@ -46,6 +47,8 @@ class VerificationConfig:
     ladder_thins: tuple[int, ...] = (2, 8)
     #: Sweeps before the first draw, as a multiple of those between draws.
     ladder_burn_in: int = 250
+    #: Share of the progress that the chains have; the rest is of replicas, or skipped.
+    chains_share: float = 0.7
 
 
 CONFIG = VerificationConfig()
@@ -80,7 +83,7 @@ def verify_model(
     threads
         Number of threads; by default one per CPU.
     progress
-        Called with ``(sweeps done, sweeps in all)``.
+        Called with ``(done, total)``, in thousandths of the time, about.
 
     Returns
     -------
@@ -114,13 +117,16 @@ def verify_model(
         threads=threads,
         draws=max(CONFIG.min_draws_per_chain, samples // chains),
         groups=True,
-        progress=progress,
+        progress=stretch(progress, 0.0, CONFIG.chains_share),
     )
     checked_by = "chains"
     if not check.attrs["converged"]:
-        tempered = _tempered(model, samples, seed, threads)
+        rest = stretch(progress, CONFIG.chains_share, 1.0)
+        tempered = _tempered(model, samples, seed, threads, rest)
         if tempered.attrs["converged"]:
             check, checked_by = tempered, "tempering"
+    if progress is not None:
+        progress(1000, 1000)
     unique = np.setdiff1d(np.arange(len(target.m)), target.duplicates)
     pairs = np.ix_(unique, unique)
     inner = target.restrict(unique)
@@ -149,10 +155,13 @@ def verify_model(
     )
 
 
-def _tempered(model: IsingModel, samples: int, seed: int, threads: int | None) -> xarray.Dataset:
+def _tempered(
+    model: IsingModel, samples: int, seed: int, threads: int | None, progress: Progress | None
+) -> xarray.Dataset:
     """Measure a model by replicas, with fewer draws than of chains: each costs many times more."""
     draws = min(samples, CONFIG.ladder_draws) // CONFIG.ladders
-    for thin in CONFIG.ladder_thins:
+    for number, thin in enumerate(CONFIG.ladder_thins):
+        begin, end = (k / len(CONFIG.ladder_thins) for k in (number, number + 1))
         tempered = temper_model(
             model,
             ladders=CONFIG.ladders,
@@ -162,6 +171,7 @@ def _tempered(model: IsingModel, samples: int, seed: int, threads: int | None) -
             seed=seed,
             threads=threads,
             groups=True,
+            progress=stretch(progress, begin, end),
         )
         if tempered.attrs["converged"]:
             break

@@ -19,7 +19,7 @@ from lsg_ray.report.figures.accuracy import SET_NAMES
 from lsg_ray.report.section import Section, typeset
 from lsg_ray.spec import Spec
 from lsg_ray.spec.steps import SAMPLED, Outcome, Step
-from lsg_ray.stage import Stage
+from lsg_ray.stage import MODEL, Stage
 from lsg_ray.stages import stage_of
 from lsg_ray.typing import JsonObject
 
@@ -34,7 +34,7 @@ _AGAIN = "-again"
 class Said(NamedTuple):
     """A finding of a step; key: its section; criterion: number of that in the list, 0 for none.
 
-    settled: whether nothing of it is open.
+    settled: whether nothing of it is open; of: the step whose model it reads, if it does.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Said(NamedTuple):
     text: str
     criterion: int = 0
     settled: bool = True
+    of: str = ""
 
 
 class Open(NamedTuple):
@@ -84,9 +85,8 @@ def findings_of(
             continue
         for finding in _found(outcome):
             criterion = _numbered(result.criteria, finding.criterion)
-            result.said.append(
-                Said(name, key, typeset(finding.text), criterion, settled=not finding.open)
-            )
+            settled, of = not finding.open, _model_of(outcome)
+            result.said.append(Said(name, key, typeset(finding.text), criterion, settled, of))
             if finding.open:
                 commands = tuple(_commands(name, outcome.step, finding, spec))
                 result.open.append(Open(name, key, _sentence(finding.open), commands))
@@ -120,6 +120,14 @@ def _found(outcome: Outcome) -> list[Finding]:
     except Exception as error:  # of another package, or of a foreign result
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         return [Finding("Its result could not be put into words.", f"no findings: {why}")]
+
+
+def _model_of(outcome: Outcome) -> str:
+    """Return the step that made the model which a step reads; of several fits results differ."""
+    assert outcome.step is not None
+    assert outcome.stage is not None
+    models = [name for name, kind in outcome.stage.reads.items() if kind == MODEL]
+    return next(filter(None, (outcome.step.inputs.get(name) for name in models)), "")
 
 
 def _numbered(criteria: list[str], criterion: str) -> int:
