@@ -80,6 +80,23 @@ def test_a_store_keeps_its_engine(monkeypatch, tmp_path):
     assert (ensemble.count, ensemble.spec.training.engine) == (3, "numba")
 
 
+def test_a_store_of_relu_networks_goes_on_with_torch(monkeypatch, tmp_path):
+    """That of a specification without an engine, as all were once."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(launch, "missing", lambda: "a GPU")
+    tree = {
+        "dataset": {"name": "digits", "train_examples": 100},
+        "network": {"family": "relu", "widths": [64, 8, 10]},
+        "training": {"epochs": 1, "stack": 2},
+    }
+    for engine, count in (({}, 2), ({"engine": "auto"}, 4)):
+        training = {**tree["training"], **engine}
+        spec = parse_spec({**tree, "training": training, "ensemble": {"count": count}})
+        lsg_ray.sample(spec, tmp_path / "s.zarr", workers=0)
+    ensemble = lsg_ray.open_ensemble(tmp_path / "s.zarr")
+    assert (ensemble.count, ensemble.spec.training.engine) == (4, "torch")
+
+
 @pytest.mark.parametrize("missing", ["the package numba-cuda", "a GPU with a driver"])
 def test_without_a_gpu_cuda_is_one_line_and_nothing_is_created(monkeypatch, tmp_path, missing):
     monkeypatch.setattr(launch, "missing", lambda: missing)
