@@ -20,6 +20,7 @@ from lsg_ray.explore.condition import condition_field
 from lsg_ray.explore.growing import PERIOD, Growth
 from lsg_ray.explore.maps import Map
 from lsg_ray.explore.panes import (
+    CHOSEN,
     MAX_ROWS,
     READER,
     column,
@@ -98,7 +99,7 @@ class EnsembleView(View):
 
     def panel(self) -> Any:
         """Return the menu of parts, and the part that is chosen."""
-        menu = pn.widgets.RadioButtonGroup.from_param(self.param.section)
+        menu = pn.widgets.RadioButtonGroup.from_param(self.param.section, stylesheets=[CHOSEN])
         where = condition_field(self, self.ensemble.query_columns)
         self._show()
         self.param.watch(lambda *_: self._show(), ["section", "where", "sort", "points", "of",

@@ -11,7 +11,7 @@ from lsg_ray.explore.compare import Compare
 from lsg_ray.explore.ensemble import EnsembleView
 from lsg_ray.explore.jobs import JobsView
 from lsg_ray.explore.model import ModelView
-from lsg_ray.explore.panes import code, column, failure, heading, row, text
+from lsg_ray.explore.panes import CHOSEN, code, column, failure, heading, row, text
 from lsg_ray.explore.places import Place
 from lsg_ray.explore.plane import PlaneView
 from lsg_ray.explore.results import ResultView
@@ -68,7 +68,7 @@ class Page:
             options=names,
             value=asked if asked in names else names[0],
         )
-        self.which = pn.widgets.RadioButtonGroup(label="View", options=[""])
+        self.which = pn.widgets.RadioButtonGroup(label="View", options=[""], stylesheets=[CHOSEN])
         self.body, self.share = column(), column()
         self.view: View | None = None
         self._opening = False

@@ -26,6 +26,8 @@ MAX_ROWS = 200
 READER = ThreadPoolExecutor(4, thread_name_prefix="explore-read")
 DRAWER = ThreadPoolExecutor(1, thread_name_prefix="explore-draw")
 _STRETCHED: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 10)}
+#: What a menu of buttons has chosen is seen in the light and in the dark.
+CHOSEN = ".bk-btn-group .bk-btn.bk-btn-default.bk-active {background: #0072B2; color: white}"
 _ERROR = "border-left:4px solid #D55E00;padding:2px 0 2px 10px"
 
 
