@@ -45,11 +45,16 @@ class SessionConfig:
     #: How often a private Ray is started anew where its servers did not find each other in the
     #: 30 s that Ray itself waits, as on a busy machine.
     start_retries: int = 2
+    #: Milliseconds in which the agents of a private Ray's node must start, without which it ends;
+    #: Ray itself gives 30 s.
+    agent_start_ms: int = 180_000
 
 
 CONFIG = SessionConfig()
 #: Variable of Ray: milliseconds between reports of tasks to the list of them, 0 for none.
 TASK_EVENTS_VARIABLE = "RAY_task_events_report_interval_ms"
+#: Variable of Ray: milliseconds in which agents of a node must start.
+AGENT_START_VARIABLE = "RAY_agent_register_timeout_ms"
 _TOKEN = secrets.token_hex(32)
 #: Folders of private Rays that run now.
 _open_folders: list[str] = []
@@ -240,6 +245,7 @@ def _private_settings() -> Iterator[None]:
         "RAY_AUTH_MODE": "token",  # "disabled" is for a cluster behind other walls
         "RAY_AUTH_TOKEN": environment.get("RAY_AUTH_TOKEN") or _TOKEN,
         TASK_EVENTS_VARIABLE: environment.get(TASK_EVENTS_VARIABLE, "0"),
+        AGENT_START_VARIABLE: environment.get(AGENT_START_VARIABLE, str(CONFIG.agent_start_ms)),
     }
     before = {name: environment.get(name) for name in given}
     environment.update(given)

@@ -64,12 +64,14 @@ def cluster_findings(clusters: xarray.Dataset) -> list[Finding]:
     text = f"After alignment ({about['alignment']}) the mean distance of two networks is {mean}"
     if "mean_before" in about:
         text += f", before it {about['mean_before']:.4g}"
-    if "gaussian_p_value" in about:
+    p, modes = (float(about.get(name, np.nan)) for name in ("gaussian_p_value", "modes"))
+    if np.isfinite(modes):
+        text += f"; modes: {modes:g}"
+    if np.isfinite(p):
         verdict = "accepted" if about.get("gaussian_accepted") else "rejected"
-        text += f"; one normal law of distances is {verdict} (p = {about['gaussian_p_value']:.2g})"
-    if "modes" in about:
-        text += f"; modes: {about['modes']}"
-    return [Finding(f"{text}.")]
+        return [Finding(f"{text}; one normal law of distances is {verdict} (p = {p:.2g}).")]
+    why = "there are too few networks for a test of one normal law of distances"
+    return [Finding(f"{text}.", why, {"ensemble.count": Times()})]
 
 
 def replicas_findings(result: xarray.Dataset) -> list[Finding]:

@@ -107,7 +107,7 @@ def _largest_worker(pid: int) -> int:
     sizes = [0]
     try:
         for child in psutil.Process(pid).children(recursive=True):
-            if child.cmdline()[0].startswith("ray::Sampler"):
+            if " ".join(child.cmdline()).startswith("ray::Sampler"):
                 sizes.append(child.memory_info().rss // 2**20)
     except psutil.Error:
         pass

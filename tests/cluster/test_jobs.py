@@ -18,6 +18,7 @@ import pytest
 
 from lsg_ray.cli import main
 from lsg_ray.cluster import dashboard, jobs
+from lsg_ray.cluster.session import AGENT_START_VARIABLE, CONFIG
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import ClusterError
@@ -125,6 +126,7 @@ def cluster(tmp_path_factory):
     address = f"http://127.0.0.1:{port}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "AWS_"))}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, **OBJECT_STORE}
+    environment[AGENT_START_VARIABLE] = str(CONFIG.agent_start_ms)  # the machine may be busy
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with _object_store() as s3:
         head = _start(folder, port, environment | ({"AWS_ENDPOINT_URL": s3} if s3 else {}))

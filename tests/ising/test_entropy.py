@@ -305,7 +305,7 @@ def test_interrupted__resumes_from_its_checkpoints(tmp_path, monkeypatch):
         (np.empty((0, 4)), {}, "no references given"),
         (["a"], {}, "real numbers are needed"),
         (np.ones((1, 1, 4)), {}, r"shape \(1, 1, 4\)"),
-        (np.ones(4), {"fields": []}, "at least one number"),
+        (np.ones(4), {"fields": []}, "a list of numbers"),
         (np.ones(4), {"fields": [0, np.inf]}, "must be finite"),
         (np.ones(4), {"fields": [1, 1]}, "field 1 given twice"),
         (np.ones(4), {"fields": "abc"}, "numbers are needed"),
