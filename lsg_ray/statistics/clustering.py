@@ -354,10 +354,7 @@ def _tests(fit: GaussianFit, modes: PairModes) -> dict[str, Any]:
         "min_p_value": 1 / (PAIR_TESTS.samples + 1),
         "gaussian_kolmogorov": fit.kolmogorov,
         "gaussian_p_value": fit.p_value,
-        # Of too few there is no test, which is no rejection.
-        "gaussian_accepted": (
-            bool(fit.p_value > PAIR_TESTS.level) if np.isfinite(fit.p_value) else np.nan
-        ),
+        "gaussian_accepted": bool(fit.p_value > PAIR_TESTS.level),
         "gaussian_test": (
             f"Kolmogorov, {PAIR_TESTS.samples} samples of normal configurations and pairs, of "
             f"{fit.tested} configurations"
