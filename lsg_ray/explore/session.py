@@ -14,9 +14,10 @@ from lsg_ray.explore.maps import warm_up
 from lsg_ray.explore.page import Page
 from lsg_ray.explore.places import Place, find_places
 
-#: Gives the handle of each slider, which is in a shadow of its own, the name that is beside it:
-#: Bokeh leaves it without one, and screen readers say nothing.
-_NAME_SLIDERS = """
+#: Gives the handle of each slider, and the buttons of each number, which are in a shadow of their
+#: own, the name that is beside them:
+#: Bokeh leaves them without one, and screen readers say nothing.
+_NAMES = """
 const attach = Element.prototype.attachShadow;
 Element.prototype.attachShadow = function (how) {
   const root = attach.call(this, how);
@@ -24,13 +25,18 @@ Element.prototype.attachShadow = function (how) {
     const title = root.querySelector(".bk-slider-title");
     for (const handle of root.querySelectorAll(".noUi-handle:not([aria-label])"))
       if (title) handle.setAttribute("aria-label", title.textContent.replace(/:[^:]*$/, ""));
+    const label = root.querySelector("label");
+    for (const button of root.querySelectorAll(".bk-spin-btn:not([aria-label])")) {
+      const up = button.classList.contains("bk-spin-btn-up");
+      button.setAttribute("aria-label", `${up ? "more" : "less"} ${label ? label.textContent : ""}`);
+    }
   }).observe(root, {childList: true, subtree: true});
   return root;
 };
 """
-_SCRIPT = "data:text/javascript;base64," + base64.b64encode(_NAME_SLIDERS.encode()).decode()
+_SCRIPT = "data:text/javascript;base64," + base64.b64encode(_NAMES.encode()).decode()
 
-pn.extension(js_files={"sliders": _SCRIPT})
+pn.extension(js_files={"names": _SCRIPT})
 hv.extension("bokeh", logo=False)
 
 

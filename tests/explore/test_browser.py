@@ -270,7 +270,7 @@ def test_views__have_no_faults_that_axe_finds(opened, query, until, theme):
     )
     where = "&where=accuracy > 0.8" if "Query" in query else ""
     page = opened(f"{query}{where}&theme={theme}")
-    page.get_by_text(until).first.wait_for()
+    page.get_by_text(until).locator("visible=true").first.wait_for()
     page.evaluate((files(axe) / "axe.min.js").read_text(encoding="utf-8"))
     found = page.evaluate(
         "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
