@@ -27,8 +27,8 @@ Element.prototype.attachShadow = function (how) {
       if (title) handle.setAttribute("aria-label", title.textContent.replace(/:[^:]*$/, ""));
     const label = root.querySelector("label");
     for (const button of root.querySelectorAll(".bk-spin-btn:not([aria-label])")) {
-      const up = button.classList.contains("bk-spin-btn-up");
-      button.setAttribute("aria-label", `${up ? "more" : "less"} ${label ? label.textContent : ""}`);
+      const way = button.classList.contains("bk-spin-btn-up") ? "more" : "less";
+      button.setAttribute("aria-label", `${way} ${label ? label.textContent : ""}`);
     }
   }).observe(root, {childList: true, subtree: true});
   return root;
