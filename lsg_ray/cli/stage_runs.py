@@ -181,6 +181,8 @@ def _settling(request: Request, job: _Job, finding: Finding) -> str:
         given = {name: value for name, value in given.items() if name in stage.config.model_fields}
     elif not changed:
         return ""
+    if "part" in given and job.part:
+        given["part"] = job.part  # of all that were asked for
     inputs = {name: path for name, path in job.inputs.items() if name in stage.reads}
     view = {name: value for name, value in request.view.items() if name in stage.view}
     path = job.out.rstrip("/").removesuffix(".zarr")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 from lsg_ray.cluster.limits import available_cpus
@@ -62,7 +63,9 @@ class Where(NamedTuple):
             Out of range, more than this machine has where the run is on it, or without a meaning
             for each other.
         """
-        if self.workers is not None and (not isinstance(self.workers, int) or self.workers < 0):
+        if self.workers is not None and (
+            not isinstance(self.workers, Integral) or self.workers < 0
+        ):
             raise InputError(f"{self.workers!r} workers given; 0, in this process, or more")
         for name, value in self._parts():
             if not SMALLEST_PART <= value < math.inf and (value or name == "worker_cpus"):
