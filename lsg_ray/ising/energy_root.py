@@ -16,6 +16,7 @@ from lsg_ray.ising.branch import Branch
 from lsg_ray.ising.cavity import Couplings
 from lsg_ray.ising.entropy import branch_state
 from lsg_ray.ising.field_scans import is_possible
+from lsg_ray.ising.hysteresis import VERDICT
 from lsg_ray.ising.loops import Point
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.typing import Floats, JsonObject
@@ -123,7 +124,7 @@ class EnergyWalk:
         }
         if root is None:
             unknown = np.full(len(self.reference), np.nan)
-            return values, Point(x, np.nan, unknown, unknown, False, False, None)
+            return values, Point(x, np.nan, unknown, unknown, False, False, False, None)
         if self.trials[-1][0] != root:
             self.excess(root, x)
         state, status, m = self.state, self.status, self.branch.m
@@ -140,7 +141,8 @@ class EnergyWalk:
         end, slope = self.tangent(x, root)
         values["iterations"] = self.solved
         self.past = [end, *self.past][:2]
-        return values, Point(x, state[0], m, slope, status.converged, stable, end)
+        possible = is_possible(state, VERDICT.gap)
+        return values, Point(x, state[0], m, slope, status.converged, stable, possible, end)
 
     def tangent(self, x: float, c: float) -> tuple[_Root, Floats]:
         """Return a solution with the slopes of the curve there, and ∂m/∂x along it.

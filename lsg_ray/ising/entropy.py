@@ -33,7 +33,7 @@ from lsg_ray.ising.field_scans import (
     scan_summary,
 )
 from lsg_ray.ising.findings import scan_findings
-from lsg_ray.ising.hysteresis import Intervals, add_hysteresis
+from lsg_ray.ising.hysteresis import VERDICT, Intervals, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.lowest_state import State, bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
@@ -239,7 +239,9 @@ class _Around:
             "d_slope": d_slope,
             "s_slope": de / n + 2 * x * d_slope,
         }
-        return values, Point(x, state[0], branch.m, slope, status.converged, stable, branch.H)
+        possible = is_possible(state, VERDICT.gap)
+        ends = (status.converged, stable, possible, branch.H)
+        return values, Point(x, state[0], branch.m, slope, *ends)
 
 
 def branch_state(

@@ -103,9 +103,9 @@ def check_size(model: IsingModel, beta: float, xs: Floats) -> None:
             raise InputError(f"{name} of {size:.3g} nats; at most {MAX_NATS:g}")
 
 
-def is_possible(state: tuple[float, float, float, float]) -> bool:
+def is_possible(state: tuple[float, float, float, float], margin: float = ENTROPY_ROUNDING) -> bool:
     """Return whether an entropy, of d, s, e, f, is one of ±1 spins: 0 ≤ s ≤ bound(d)."""
-    return bool(-ENTROPY_ROUNDING <= state[1] <= float(entropy_bound(state[0])) + ENTROPY_ROUNDING)
+    return bool(-margin <= state[1] <= float(entropy_bound(state[0])) + margin)
 
 
 def scan_dataset(

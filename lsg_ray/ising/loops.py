@@ -52,7 +52,8 @@ class Point(NamedTuple):
     """A solution in one direction.
 
     x: field; d: distance, NaN if there is no solution; m (N,) and its slope ∂m/∂x, NaN if unknown;
-    converged, stable; state: what a search continues from, None if there is no solution.
+    converged, stable; possible: whether ±1 spins have such an entropy;
+    state: what a search continues from, None if there is no solution.
     """
 
     x: float
@@ -61,6 +62,7 @@ class Point(NamedTuple):
     slope: Floats
     converged: bool
     stable: bool
+    possible: bool
     state: Any
 
 
@@ -129,7 +131,8 @@ def search(up: Sequence[Point], down: Sequence[Point], solve: Solve) -> Interval
 
 
 def _sound(up: Point, down: Point) -> bool:
-    return up.converged and down.converged and (up.stable or down.stable)
+    solved = up.converged and down.converged and up.possible and down.possible
+    return solved and (up.stable or down.stable)
 
 
 def _apart(a: Point, b: Point) -> float:
